@@ -1,0 +1,1 @@
+//! Generators of realistic series, shared by the benches.

@@ -1,0 +1,24 @@
+//! What a block is: labels, samples, chunks, index and meta, as bytes and as streams.
+//!
+//! This crate is pure: bytes in, bytes out. It opens no file, reads no clock and starts no thread.
+//!
+//! ```
+//! use sarsen_block::Labels;
+//!
+//! let labels = Labels::from_pairs([("__name__", "up"), ("job", "node")])?;
+//! assert_eq!(labels.get(b"job"), Some(&b"node"[..]));
+//! # Ok::<(), sarsen_block::Error>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod codec;
+mod error;
+mod labels;
+mod sample;
+mod time;
+
+pub use error::{Advice, Corrupt, Error};
+pub use labels::{Labels, LabelsBuilder, LabelsIter, LabelsRef, METRIC_NAME, SeriesHash, SeriesHasher};
+pub use sample::{NORMAL_NAN_BITS, STALE_NAN_BITS, Sample, SampleIter, Value, is_stale};
+pub use time::{TimeRange, Timestamp};
