@@ -15,10 +15,13 @@
 pub mod codec;
 mod error;
 mod labels;
+mod regex;
 mod sample;
 mod time;
 
 pub use error::{Advice, Corrupt, Error};
-pub use labels::{Labels, LabelsBuilder, LabelsIter, LabelsRef, METRIC_NAME, SeriesHash, SeriesHasher};
+pub use labels::{
+    Labels, LabelsBuilder, LabelsIter, LabelsRef, METRIC_NAME, MatchOp, Matcher, SeriesHash, SeriesHasher,
+};
 pub use sample::{NORMAL_NAN_BITS, STALE_NAN_BITS, Sample, SampleIter, Value, is_stale};
 pub use time::{TimeRange, Timestamp};

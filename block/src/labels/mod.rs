@@ -6,6 +6,8 @@
 //! Names and values are bytes: the storage of Prometheus does not ask for UTF-8, so neither do we.
 
 mod hash;
+mod matcher;
+mod text;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -14,6 +16,7 @@ use crate::codec::{put_uvarint, uvarint_len};
 use crate::error::Error;
 
 pub use hash::{SeriesHash, SeriesHasher};
+pub use matcher::{MatchOp, Matcher};
 
 const LABEL_TAG: u8 = 0x0A;
 const NAME_TAG: u8 = 0x0A;
