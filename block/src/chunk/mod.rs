@@ -1,0 +1,160 @@
+//! An encoded run of samples of one series.
+//!
+//! A [`Chunk`] is an encoding byte and opaque bytes; nothing is decoded until samples are asked for. XOR chunks are
+//! read and written here. Chunks of the other encodings that Prometheus and Thanos store are carried through unchanged,
+//! counted where their header tells the count, and refused when their samples are asked for.
+
+mod xor;
+
+use bytes::Bytes;
+
+use crate::error::Error;
+use crate::sample::{Sample, SampleIter};
+use crate::time::TimeRange;
+
+pub use xor::{XorAppender, XorIter};
+
+/// How the bytes of a chunk are to be read. The number is the encoding byte in a chunk file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Encoding {
+    /// Floats: delta of delta of times, xor of values.
+    Xor = 1,
+    /// Native histograms with integer counts.
+    Histogram = 2,
+    /// Native histograms with float counts.
+    FloatHistogram = 3,
+    /// Floats with optional start timestamps.
+    Xor2 = 4,
+    /// Integer histograms with optional start timestamps.
+    HistogramSt = 5,
+    /// Float histograms with optional start timestamps.
+    FloatHistogramSt = 6,
+    /// Five chunks in one: the aggregates that Thanos makes when downsampling.
+    Aggregate = 255,
+}
+
+impl Encoding {
+    /// The encoding that `byte` stands for, if there is one.
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        Some(match byte {
+            1 => Self::Xor,
+            2 => Self::Histogram,
+            3 => Self::FloatHistogram,
+            4 => Self::Xor2,
+            5 => Self::HistogramSt,
+            6 => Self::FloatHistogramSt,
+            255 => Self::Aggregate,
+            _ => return None,
+        })
+    }
+
+    /// The byte that stands for this encoding.
+    pub const fn byte(self) -> u8 {
+        self as u8
+    }
+}
+
+/// An encoded run of samples, in rising order of time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Chunk {
+    /// How `data` is to be read.
+    pub encoding: Encoding,
+    /// The chunk without length, encoding byte and checksum.
+    pub data: Bytes,
+}
+
+impl Chunk {
+    /// A XOR chunk; `data` is not checked before it is read.
+    pub fn xor(data: impl Into<Bytes>) -> Self {
+        Self { encoding: Encoding::Xor, data: data.into() }
+    }
+
+    /// How many samples the header promises.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the header is cut off; [`Error::Invalid`] for aggregates, which have no count of their own.
+    pub fn num_samples(&self) -> Result<u16, Error> {
+        let mask = match self.encoding {
+            Encoding::Aggregate => {
+                return Err(Error::invalid("chunk", "an aggregate chunk has no sample count of its own"));
+            }
+            Encoding::HistogramSt | Encoding::FloatHistogramSt => 0x3FFF,
+            Encoding::Xor | Encoding::Histogram | Encoding::FloatHistogram | Encoding::Xor2 => 0xFFFF,
+        };
+        match self.data.first_chunk::<2>() {
+            Some(header) => Ok(u16::from_be_bytes(*header) & mask),
+            None => Err(Error::corrupt("chunk", 0, "the sample count is cut off")),
+        }
+    }
+
+    /// The samples, decoded one by one.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the header is cut off; [`Error::Invalid`] if chunks of this encoding cannot be read yet.
+    pub fn samples(&self) -> Result<ChunkIter<'_>, Error> {
+        match self.encoding {
+            Encoding::Xor => Ok(ChunkIter::Xor(XorIter::new(&self.data)?)),
+            other => {
+                Err(Error::invalid("chunk", format!("samples of encoding {other:?} cannot be read yet")))
+            }
+        }
+    }
+}
+
+/// The samples of one chunk.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum ChunkIter<'a> {
+    /// Of a XOR chunk.
+    Xor(XorIter<'a>),
+}
+
+impl SampleIter for ChunkIter<'_> {
+    #[inline]
+    fn next(&mut self) -> Result<Option<Sample>, Error> {
+        match self {
+            Self::Xor(iter) => Ok(iter.next()?.map(|(t, value)| Sample::float(t, value))),
+        }
+    }
+}
+
+/// Where a chunk lies among the chunk files of a block: the number of the file, counted from 0, in the upper half, and the
+/// offset of the record in it in the lower half.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChunkRef(pub u64);
+
+impl ChunkRef {
+    /// The record at byte `offset` of the file with number `segment`.
+    pub const fn new(segment: u32, offset: u32) -> Self {
+        Self((segment as u64) << 32 | offset as u64)
+    }
+
+    /// Number of the chunk file, counted from 0: file `000001` is 0.
+    pub const fn segment(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// Offset of the record in its file.
+    pub const fn offset(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// What an index says about a chunk: its first and last time, and where it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ChunkMeta {
+    /// Times of the first and the last sample.
+    pub range: TimeRange,
+    /// Where the chunk lies.
+    pub chunk_ref: ChunkRef,
+}
+
+/// A chunk with the times of its first and its last sample.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimedChunk {
+    /// Times of the first and the last sample.
+    pub range: TimeRange,
+    /// The samples.
+    pub chunk: Chunk,
+}

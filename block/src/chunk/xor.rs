@@ -1,0 +1,348 @@
+//! Gorilla: the difference of differences of times, and the xor of values.
+//!
+//! The format is drawn in `FORMAT.md`. Appending composes the bits of a sample in registers and keeps those that do not
+//! fill a word in the appender; reading looks at a whole word and branches on whole prefixes, never bit by bit. All
+//! arithmetic on times wraps, as the format asks for. A chunk is believed as far as its header's count; what lies behind
+//! the last sample is not looked at.
+
+use crate::bits::{BitReader, BitWriter, tail};
+use crate::codec::Reader;
+use crate::error::Error;
+use crate::time::Timestamp;
+
+/// Bytes of the sample count at the head of a chunk.
+const HEADER_LEN: usize = 2;
+
+/// `leading` of an appender that has not yet written a window.
+const NO_WINDOW: u8 = 0xFF;
+
+/// The state of appending to a XOR chunk, without the bytes: these lie in a `Vec` of the owner, which must hand the same one
+/// to every call. The bytes hold neither the header nor the last few bits; [`finish`](Self::finish) makes a chunk of
+/// them at any time.
+#[derive(Debug, Clone, Copy)]
+pub struct XorAppender {
+    time: Timestamp,
+    delta: i64,
+    value: u64,
+    word: u64,
+    count: u16,
+    used: u8,
+    leading: u8,
+    trailing: u8,
+}
+
+const _: () = assert!(size_of::<XorAppender>() == 40, "the head keeps one for every series");
+
+impl Default for XorAppender {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl XorAppender {
+    /// The most samples that a chunk can hold.
+    pub const MAX_SAMPLES: u16 = u16::MAX;
+
+    /// The state before the first sample; goes with empty bytes.
+    pub const fn new() -> Self {
+        Self { time: 0, delta: 0, value: 0, word: 0, count: 0, used: 0, leading: NO_WINDOW, trailing: 0 }
+    }
+
+    /// Appends a sample. `false`, and nothing is written, if the chunk already holds [`MAX_SAMPLES`](Self::MAX_SAMPLES).
+    /// Times may come in any order; readers expect them to rise.
+    #[inline]
+    pub fn append(&mut self, bytes: &mut Vec<u8>, t: Timestamp, v: f64) -> bool {
+        if self.count < 2 || self.count == Self::MAX_SAMPLES {
+            return self.append_rare(bytes, t, v);
+        }
+        let mut out = BitWriter { out: bytes, word: self.word, used: u32::from(self.used) };
+        let delta = t.wrapping_sub(self.time);
+        let (prefix, len) = time_bits(&mut out, delta.wrapping_sub(self.delta));
+        self.put_value(&mut out, v.to_bits(), prefix, len);
+        self.delta = delta;
+        self.time = t;
+        self.count += 1;
+        self.word = out.word;
+        self.used = out.used as u8;
+        true
+    }
+
+    /// The first two samples, which have a form of their own, and the one too many.
+    #[cold]
+    fn append_rare(&mut self, bytes: &mut Vec<u8>, t: Timestamp, v: f64) -> bool {
+        let mut out = BitWriter { out: bytes, word: self.word, used: u32::from(self.used) };
+        match self.count {
+            0 => {
+                out.put_varint(t);
+                out.put(v.to_bits(), 64);
+                self.value = v.to_bits();
+            }
+            1 => {
+                self.delta = t.wrapping_sub(self.time);
+                out.put_uvarint(self.delta as u64);
+                self.put_value(&mut out, v.to_bits(), 0, 0);
+            }
+            _ => return false,
+        }
+        self.time = t;
+        self.count += 1;
+        self.word = out.word;
+        self.used = out.used as u8;
+        true
+    }
+
+    /// Writes the `len` low bits of `prefix`, at most 24, and a value behind them.
+    #[inline]
+    fn put_value(&mut self, out: &mut BitWriter<'_>, value: u64, prefix: u64, len: u32) {
+        let xor = value ^ self.value;
+        if xor == 0 {
+            out.put(prefix << 1, len + 1);
+            return;
+        }
+        self.value = value;
+        let leading = xor.leading_zeros().min(31) as u8;
+        let trailing = xor.trailing_zeros() as u8;
+        if leading >= self.leading && trailing >= self.trailing {
+            out.put(prefix << 2 | 0b10, len + 2);
+        } else {
+            self.leading = leading;
+            self.trailing = trailing;
+            let significant = u64::from(64 - leading - trailing) & 63;
+            out.put(prefix << 13 | 0b11 << 11 | u64::from(leading) << 6 | significant, len + 13);
+        }
+        out.put(xor >> self.trailing, u32::from(64 - self.leading - self.trailing));
+    }
+
+    /// How many samples were appended.
+    pub const fn num_samples(&self) -> u16 {
+        self.count
+    }
+
+    /// Time of the last sample; 0 before the first.
+    pub const fn last_time(&self) -> Timestamp {
+        self.time
+    }
+
+    /// Bits of the last value; 0 before the first.
+    pub const fn last_value_bits(&self) -> u64 {
+        self.value
+    }
+
+    /// Length of the chunk in bytes as [`finish`](Self::finish) would write it now, header included.
+    pub const fn byte_len(&self, bytes: &[u8]) -> usize {
+        HEADER_LEN + bytes.len() + (self.used as usize).div_ceil(8)
+    }
+
+    /// The chunk as it is now. Appending can go on afterwards.
+    pub fn finish(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut chunk = Vec::with_capacity(self.byte_len(bytes));
+        self.finish_into(bytes, &mut chunk);
+        chunk
+    }
+
+    /// Appends the chunk as it is now to `out`.
+    pub fn finish_into(&self, bytes: &[u8], out: &mut Vec<u8>) {
+        let (last, len) = tail(self.word, u32::from(self.used));
+        out.extend_from_slice(&self.count.to_be_bytes());
+        out.extend_from_slice(bytes);
+        out.extend(last.into_iter().take(len));
+    }
+
+    /// The state in which a chunk was left, and its bytes, so that appending goes on. As in Prometheus, a chunk in
+    /// which no window was written yet goes on with a window of all 64 bits.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the chunk cannot be read to its end.
+    pub fn resume(chunk: &[u8]) -> Result<(Self, Vec<u8>), Error> {
+        let mut iter = XorIter::new(chunk)?;
+        while iter.next()?.is_some() {}
+        if iter.read == 0 {
+            return Ok((Self::new(), Vec::new()));
+        }
+        let body = chunk.get(HEADER_LEN..).unwrap_or_default();
+        let bits = iter.bits.position() - HEADER_LEN * 8;
+        let used = (bits % 64) as u32;
+        let bytes = body.get(..bits / 64 * 8).unwrap_or_default().to_vec();
+        let mut rest = BitReader::new(body);
+        rest.seek(bits - used as usize);
+        let word = if used == 0 { 0 } else { rest.take(used) };
+        let appender = Self {
+            time: iter.time,
+            delta: iter.delta,
+            value: iter.value,
+            word,
+            count: iter.read,
+            used: used as u8,
+            leading: 64 - iter.significant - iter.trailing,
+            trailing: iter.trailing,
+        };
+        Ok((appender, bytes))
+    }
+}
+
+/// The bits for a difference of differences: those that can be written together with the value's, and how many. The
+/// rare long form is written at once.
+#[inline]
+fn time_bits(out: &mut BitWriter<'_>, dod: i64) -> (u64, u32) {
+    if dod == 0 {
+        return (0, 1);
+    }
+    // Each class of n bits holds -(2^(n-1) - 1) ..= 2^(n-1).
+    let bits = dod as u64;
+    if (-8191..=8192).contains(&dod) {
+        (0b10 << 14 | bits & 0x3FFF, 16)
+    } else if (-65535..=65536).contains(&dod) {
+        (0b110 << 17 | bits & 0x1_FFFF, 20)
+    } else if (-524_287..=524_288).contains(&dod) {
+        (0b1110 << 20 | bits & 0xF_FFFF, 24)
+    } else {
+        out.put(0b1111, 4);
+        out.put(bits, 64);
+        (0, 0)
+    }
+}
+
+/// The samples of a XOR chunk, one by one.
+#[derive(Debug, Clone)]
+pub struct XorIter<'a> {
+    bits: BitReader<'a>,
+    time: Timestamp,
+    delta: i64,
+    value: u64,
+    read: u16,
+    total: u16,
+    /// How many bits a window holds; with `trailing` this is the window last written. Until one is, it is all 64 bits.
+    significant: u8,
+    trailing: u8,
+}
+
+impl<'a> XorIter<'a> {
+    /// Reads `chunk`: header and stream, without encoding byte and checksum.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the header is cut off.
+    pub fn new(chunk: &'a [u8]) -> Result<Self, Error> {
+        let Some(header) = chunk.first_chunk::<HEADER_LEN>() else {
+            return Err(Error::corrupt("xor chunk", 0, "the sample count is cut off"));
+        };
+        let mut bits = BitReader::new(chunk);
+        bits.seek(HEADER_LEN * 8);
+        let total = u16::from_be_bytes(*header);
+        Ok(Self { bits, time: 0, delta: 0, value: 0, read: 0, total, significant: 64, trailing: 0 })
+    }
+
+    /// How many samples are still to come, if the chunk is sound.
+    pub const fn remaining(&self) -> u16 {
+        self.total - self.read
+    }
+
+    /// The next sample, `None` behind the last one.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the bytes end or make no sense before the promised count; then the rest is not read.
+    #[inline]
+    #[expect(clippy::should_implement_trait, reason = "the shape of SampleIter: a step may fail")]
+    pub fn next(&mut self) -> Result<Option<(Timestamp, f64)>, Error> {
+        if self.read == self.total {
+            return Ok(None);
+        }
+        if self.read < 2 {
+            self.begin()?;
+        } else {
+            self.step_time();
+        }
+        if self.read > 0 && !self.step_value() || self.bits.overrun() {
+            return Err(self.damaged());
+        }
+        self.read += 1;
+        Ok(Some((self.time, f64::from_bits(self.value))))
+    }
+
+    /// What is special about the first two samples: time and value, or the first difference.
+    fn begin(&mut self) -> Result<(), Error> {
+        let at = self.bits.position() / 8;
+        let mut reader = Reader::new("xor chunk", self.bits.bytes());
+        let step = reader.take(at, "the header").and_then(|_| match self.read {
+            0 => {
+                self.time = reader.varint("the first time")?;
+                self.value = reader.u64("the first value")?;
+                Ok(())
+            }
+            _ => {
+                self.delta = reader.uvarint("the first time difference")? as i64;
+                self.time = self.time.wrapping_add(self.delta);
+                Ok(())
+            }
+        });
+        self.bits.seek(reader.position() * 8);
+        if step.is_err() {
+            self.total = self.read;
+        }
+        step
+    }
+
+    #[inline]
+    fn step_time(&mut self) {
+        let word = self.bits.peek();
+        let (bits, len) = if word >> 63 == 0 {
+            (0, 1)
+        } else if word >> 62 == 0b10 {
+            (asymmetric(word << 2, 14), 16)
+        } else if word >> 61 == 0b110 {
+            (asymmetric(word << 3, 17), 20)
+        } else if word >> 60 == 0b1110 {
+            (asymmetric(word << 4, 20), 24)
+        } else {
+            self.bits.skip(4);
+            (self.bits.take(64) as i64, 0)
+        };
+        self.bits.skip(len);
+        self.delta = self.delta.wrapping_add(bits);
+        self.time = self.time.wrapping_add(self.delta);
+    }
+
+    /// Reads a value; `false` if its window cannot be.
+    #[inline]
+    fn step_value(&mut self) -> bool {
+        let word = self.bits.peek();
+        if word >> 63 == 0 {
+            self.bits.skip(1);
+            return true;
+        }
+        if word >> 62 == 0b10 {
+            self.bits.skip(2);
+        } else {
+            let leading = (word >> 57 & 31) as u8;
+            let significant = match (word >> 51 & 63) as u8 {
+                0 => 64,
+                bits => bits,
+            };
+            if leading + significant > 64 {
+                return false;
+            }
+            self.significant = significant;
+            self.trailing = 64 - leading - significant;
+            self.bits.skip(13);
+        }
+        self.value ^= self.bits.take(u32::from(self.significant)) << self.trailing;
+        true
+    }
+
+    #[cold]
+    fn damaged(&mut self) -> Error {
+        let what = format!("{} samples are promised, sample {} cannot be read", self.total, self.read);
+        self.total = self.read;
+        Error::corrupt("xor chunk", (self.bits.position() / 8) as u64, what)
+    }
+}
+
+/// The number in the first `n` bits of `word`, of which the greatest half and a bit more means positive numbers: `n` bits
+/// hold `-(2^(n-1) - 1) ..= 2^(n-1)`.
+#[inline]
+const fn asymmetric(word: u64, n: u32) -> i64 {
+    let number = (word >> (64 - n)) as i64;
+    if number > 1 << (n - 1) { number - (1 << n) } else { number }
+}
+
+#[cfg(test)]
+mod tests;
