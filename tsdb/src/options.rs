@@ -1,0 +1,65 @@
+//! Settings as plain data with defaults and a check.
+//!
+//! Components (disk, observer) and secrets (hash seed, seed of block ids) are not settings: they are handed to the
+//! builder.
+
+use sarsen_block::Timestamp;
+
+use crate::error::Error;
+
+/// What opening does when the log ends in damage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnDamage {
+    /// Opening fails with [`Error::Damaged`], which names segment and offset. Nothing is changed.
+    #[default]
+    Stop,
+    /// The log is cut at the damage, what lies behind it is lost, and the [`OpenReport`](crate::OpenReport) says so.
+    CutOff,
+}
+
+/// Settings of a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    /// Length of a block in milliseconds; blocks end at multiples of it. Two hours.
+    pub block_range: Timestamp,
+    /// How many milliseconds must pass between calls of `maintain` without an accepted sample before the
+    /// head counts as idle, so that its old ranges are cut although it does not span one and a half of them. Five
+    /// minutes. Zero: the head counts as idle at every call.
+    pub idle_grace: Timestamp,
+    /// What to do when the log is damaged.
+    pub on_damage: OnDamage,
+    /// Bytes after which a block begins a new chunk file; 512 MiB.
+    pub chunk_segment_size: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            block_range: 2 * 60 * 60 * 1000,
+            idle_grace: 5 * 60 * 1000,
+            on_damage: OnDamage::Stop,
+            chunk_segment_size: 512 * 1024 * 1024,
+        }
+    }
+}
+
+impl Options {
+    /// Whether the settings make sense together.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the setting.
+    pub fn check(&self) -> Result<(), Error> {
+        let day = 24 * 60 * 60 * 1000;
+        if !(1000..=366 * day).contains(&self.block_range) {
+            return Err(Error::invalid("block_range", "not between a second and a year"));
+        }
+        if self.idle_grace < 0 {
+            return Err(Error::invalid("idle_grace", "negative"));
+        }
+        if !(64..=u64::from(u32::MAX)).contains(&self.chunk_segment_size) {
+            return Err(Error::invalid("chunk_segment_size", "not between 64 bytes and 4 GiB"));
+        }
+        Ok(())
+    }
+}

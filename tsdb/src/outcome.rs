@@ -1,0 +1,47 @@
+//! What became of the samples of one commit: values, not errors.
+
+/// Why a sample was not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Not newer than the newest sample of its series.
+    OutOfOrder,
+    /// Older than the head takes: half a block range behind its newest sample, or inside a range that was cut.
+    OutOfBounds,
+    /// Same time as the newest sample of its series, other bits.
+    DuplicateValue,
+    /// Beyond the limit that the caller set for this batch.
+    TooFarInFuture,
+}
+
+/// A sample that was not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// Which sample of the batch, counted from 0 in the order of staging.
+    pub sample: u32,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What became of a batch. Every staged sample is in exactly one of `accepted`, `duplicates`, `refused` and `overtaken`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Committed {
+    /// Samples stored.
+    pub accepted: u64,
+    /// Samples equal, bit for bit, to the newest of their series: nothing to do, and nothing wrong.
+    pub duplicates: u64,
+    /// Samples refused, in the order of staging.
+    pub refused: Vec<Refusal>,
+    /// Samples that would have been stored if another sample of the same series in the same batch had not come first
+    /// with a time as late or later. Prometheus drops these without a word; so they are counted and not among `refused`.
+    pub overtaken: u64,
+    /// Series that the batch brought to life.
+    pub births: u64,
+}
+
+impl Committed {
+    /// How many samples were refused for `reason`.
+    pub fn refused_for(&self, reason: Reason) -> u64 {
+        self.refused.iter().filter(|refusal| refusal.reason == reason).count() as u64
+    }
+}

@@ -1,0 +1,83 @@
+//! What an operation on a database did: plain data handed to its caller.
+
+use std::path::PathBuf;
+
+use sarsen_block::{TimeRange, Timestamp};
+
+/// What the log lost when it was cut off at a damage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// Segment of the damage.
+    pub segment: u64,
+    /// Offset in that segment at which the log was cut.
+    pub offset: u64,
+    /// What was wrong there.
+    pub why: String,
+    /// Bytes of log that were behind the damage, later segments included.
+    pub bytes: u64,
+}
+
+/// A block directory that cannot be used and was left where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// The directory.
+    pub directory: PathBuf,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// What opening a database found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct OpenReport {
+    /// Records of the log that were replayed.
+    pub records: u64,
+    /// Series that came back from the log.
+    pub series: u64,
+    /// Samples that came back from the log.
+    pub samples: u64,
+    /// Samples in the log that lie in ranges already cut, and were skipped.
+    pub skipped: u64,
+    /// Log that was cut off because of damage.
+    pub lost: Option<Lost>,
+    /// Local blocks opened.
+    pub blocks: u64,
+    /// Local blocks that cannot be read.
+    pub set_aside: Vec<SetAside>,
+    /// Leftovers of interrupted work that were removed.
+    pub removed: Vec<PathBuf>,
+}
+
+/// A range of the head that was written as a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CutReport {
+    /// Directory name of the new block (a ULID); `None` if the range had no sample and no block was made.
+    pub block: Option<String>,
+    /// The range that was cut, closed on both sides.
+    pub range: TimeRange,
+    /// Series in the block.
+    pub series: u64,
+    /// Samples in the block.
+    pub samples: u64,
+    /// Chunks in the block.
+    pub chunks: u64,
+    /// Bytes of the block on disk.
+    pub bytes: u64,
+}
+
+/// What `Db::maintain` or `Db::flush` did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct MaintainReport {
+    /// Ranges that were cut, oldest first.
+    pub cuts: Vec<CutReport>,
+    /// Series that were forgotten because they had no sample left.
+    pub forgotten: u64,
+    /// Whether memory behind a cut could not be given back yet because a query still reads it. The next call tries again.
+    pub memory_in_use: bool,
+    /// Log segments that were dropped.
+    pub log_segments_dropped: u64,
+    /// From here on the head has data; what is older lies in blocks.
+    pub head_from: Option<Timestamp>,
+}

@@ -1,0 +1,73 @@
+//! A snapshot of sizes.
+
+use sarsen_block::Timestamp;
+
+/// Sizes of a database at one moment. Bytes are what the structures hold, slack included, without the allocator's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Series in the head.
+    pub series: u64,
+    /// Series born since opening.
+    pub births: u64,
+    /// Series forgotten since opening.
+    pub forgotten: u64,
+    /// Samples accepted since opening, replayed ones not counted.
+    pub samples: u64,
+    /// Chunks in the head, open ones included.
+    pub chunks: u64,
+    /// Time of the oldest sample of the head (a lower bound after a cut); `None` if the head is empty.
+    pub min_time: Option<Timestamp>,
+    /// Time of the newest sample that the head has ever had since opening; `None` if there was none.
+    pub max_time: Option<Timestamp>,
+    /// Samples older than this are refused, whatever the newest sample is.
+    pub min_valid_time: Timestamp,
+    /// Bytes of the head by part.
+    pub bytes: HeadBytes,
+    /// Distinct labels (name with value) in the head.
+    pub labels: u64,
+    /// Segments of the log.
+    pub log_segments: u64,
+    /// Bytes of the log, checkpoint included.
+    pub log_bytes: u64,
+    /// Number of the segment that the log writes.
+    pub log_segment: u64,
+    /// Local blocks that are open.
+    pub blocks: u64,
+    /// Bytes of the local blocks.
+    pub block_bytes: u64,
+    /// Oldest time of any local block; `None` if there is none.
+    pub blocks_min_time: Option<Timestamp>,
+}
+
+/// Where the memory of a head goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HeadBytes {
+    /// Texts of labels, every label once, and the table that finds them.
+    pub symbols: u64,
+    /// The labels of each series, as small numbers.
+    pub labels: u64,
+    /// Lists of series by label.
+    pub postings: u64,
+    /// Records of series.
+    pub series: u64,
+    /// Open chunks.
+    pub open_chunks: u64,
+    /// Finished chunks.
+    pub finished_chunks: u64,
+    /// The map from hash to series.
+    pub map: u64,
+}
+
+impl HeadBytes {
+    /// The sum of the parts.
+    pub const fn total(&self) -> u64 {
+        self.symbols
+            + self.labels
+            + self.postings
+            + self.series
+            + self.open_chunks
+            + self.finished_chunks
+            + self.map
+    }
+}
