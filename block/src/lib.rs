@@ -14,6 +14,7 @@
 
 mod bits;
 mod chunk;
+mod chunkfile;
 pub mod codec;
 mod error;
 mod labels;
@@ -22,11 +23,17 @@ mod sample;
 mod series;
 mod time;
 
-pub use chunk::{Chunk, ChunkIter, ChunkMeta, ChunkRef, Encoding, TimedChunk, XorAppender, XorIter};
+pub use chunk::{
+    Chunk, ChunkCut, ChunkIter, ChunkMeta, ChunkRef, Encoding, TimedChunk, XorAppender, XorIter,
+};
+pub use chunkfile::{
+    CHUNK_FILE_HEADER_LEN, ChunkFileWalk, ChunkFileWriter, DEFAULT_CHUNK_FILE_LIMIT, RECORD_HEAD_LEN,
+    check_chunk_file_header, read_chunk, record_len, record_size,
+};
 pub use error::{Advice, Corrupt, Error};
 pub use labels::{
     Labels, LabelsBuilder, LabelsIter, LabelsRef, METRIC_NAME, MatchOp, Matcher, SeriesHash, SeriesHasher,
 };
 pub use sample::{NORMAL_NAN_BITS, STALE_NAN_BITS, Sample, SampleIter, Value, is_stale};
-pub use series::{ChunkSeries, ChunkSet, SampleSeries, SampleSet};
+pub use series::{ChunkSeries, ChunkSet, Decode, Merge, SampleSeries, SampleSet, decode_chunks};
 pub use time::{TimeRange, Timestamp};

@@ -4,6 +4,7 @@
 //! read and written here. Chunks of the other encodings that Prometheus and Thanos store are carried through unchanged,
 //! counted where their header tells the count, and refused when their samples are asked for.
 
+mod cut;
 mod xor;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use crate::error::Error;
 use crate::sample::{Sample, SampleIter};
 use crate::time::TimeRange;
 
+pub use cut::ChunkCut;
 pub use xor::{XorAppender, XorIter};
 
 /// How the bytes of a chunk are to be read. The number is the encoding byte in a chunk file.

@@ -3,10 +3,16 @@
 //! Storage and compaction think in chunks and never decode; deduplication and evaluation think in samples. The type says on
 //! which side of the decoding one stands. Both give every label set once, in rising order of labels.
 
+mod decode;
+mod merge;
+
 use crate::chunk::TimedChunk;
 use crate::error::Error;
 use crate::labels::Labels;
 use crate::sample::Sample;
+
+pub use decode::{Decode, decode_chunks};
+pub use merge::Merge;
 
 /// A series, still encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,3 +61,6 @@ impl<S: SampleSet + ?Sized> SampleSet for Box<S> {
         (**self).next()
     }
 }
+
+#[cfg(test)]
+mod tests;
