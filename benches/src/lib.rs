@@ -1,1 +1,25 @@
-//! Generators of realistic series, shared by the benches.
+//! Realistic series, the requests that carry them, and a load generator that costs little CPU of its own.
+//!
+//! Every number is a pure function of (seed, series, round): the same fleet can be sent, sent again, and written down
+//! as the dump that a reader of the blocks must print. Rooms, in reading order: `fleet` (which series exist and what
+//! they read at a round), `request` (a remote write body), `dump` (the same samples as `promtool tsdb dump` prints them),
+//! `http` (a client of one connection), `load` (waves of requests and what was acknowledged), `process` (what a
+//! server process has used so far).
+//!
+//! Nothing here uses a room of the server: what is measured is measured through its public door.
+
+#![forbid(unsafe_code)]
+
+mod dump;
+mod fleet;
+mod http;
+mod load;
+mod process;
+mod request;
+
+pub use dump::{go_float, write_dump};
+pub use fleet::{Fleet, METRICS_PER_TARGET, Shape};
+pub use http::{Client, Response};
+pub use load::{Plan, Report, run};
+pub use process::{Usage, usage};
+pub use request::{RequestWriter, body};

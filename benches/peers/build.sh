@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Builds the foreign programs our tests compare with, once, into benches/peers/bin (which git ignores):
+# prometheus and promtool at the version go.mod names, and minio from its own module (the two do not agree on
+# shared dependencies). What is up to date is left alone. About six CPU-minutes on a fresh machine; needs Go.
+set -euo pipefail
+cd "$(dirname "$0")"
+mkdir -p bin
+
+command -v go >/dev/null || { echo "peers: no go on this machine, nothing built" >&2; exit 1; }
+export CGO_ENABLED=0 GOFLAGS="-buildvcs=false -trimpath -mod=readonly"
+
+# build NAME MODULE-DIR PACKAGE TAGS: a stamp beside the program says which module files it was built from.
+build() {
+  local name=$1 dir=$2 package=$3 tags=$4 stamp
+  stamp=$(cat "$dir/go.mod" "$dir/go.sum" | sha256sum | cut -d' ' -f1)
+  if [ -x "bin/$name" ] && [ "$(cat "bin/$name.stamp" 2>/dev/null)" = "$stamp" ]; then
+    echo "peers: $name is up to date"
+    return
+  fi
+  echo "peers: building $name"
+  (cd "$dir" && nice -n 10 go build -tags "$tags" -ldflags "-s -w" -o "$OLDPWD/bin/$name" "$package")
+  echo "$stamp" >"bin/$name.stamp"
+}
+
+build promtool . github.com/prometheus/prometheus/cmd/promtool "netgo"
+# Service discoveries are left out: a peer test names its targets, and they are most of the build.
+build prometheus . github.com/prometheus/prometheus/cmd/prometheus "netgo,remove_all_sd"
+build minio minio github.com/minio/minio "kqueue"
