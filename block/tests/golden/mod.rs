@@ -1,0 +1,123 @@
+//! Reads the golden data in `testdata/`: files written by the Go programs, and what their own readers say is in them.
+//!
+//! Large lists are packed with zstd; a file is found packed or plain. Nothing here knows how many cases there are.
+
+#![allow(dead_code, reason = "each test file uses the part it needs")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// A folder of `testdata/`.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata").join(name)
+}
+
+/// The text of `path`, which may lie there packed as `path.zst`.
+pub(crate) fn text(path: &Path) -> String {
+    let packed = PathBuf::from(format!("{}.zst", path.display()));
+    if packed.exists() {
+        return String::from_utf8(zstd::decode_all(fs::File::open(packed).unwrap()).unwrap()).unwrap();
+    }
+    fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The values in the lines of `path`.
+pub(crate) fn lines<T: for<'de> Deserialize<'de>>(path: &Path) -> Vec<T> {
+    let text = text(path);
+    let values: Vec<T> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(!values.is_empty(), "{} is empty", path.display());
+    values
+}
+
+/// Bytes written as hexadecimal digits.
+pub(crate) fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+/// A sample: time, and the bits of a float; `None` for a histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Point {
+    pub(crate) t: i64,
+    pub(crate) bits: Option<u64>,
+}
+
+impl<'de> Deserialize<'de> for Point {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let parts = Vec::<serde_json::Value>::deserialize(deserializer)?;
+        let bits = parts[1].as_str().map(|hex| u64::from_str_radix(hex, 16).unwrap());
+        Ok(Self { t: parts[0].as_i64().unwrap(), bits })
+    }
+}
+
+/// A chunk of a dump.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct ChunkLine {
+    #[serde(rename = "ref")]
+    pub(crate) chunk_ref: u64,
+    pub(crate) segment: u32,
+    pub(crate) offset: u32,
+    pub(crate) mint: i64,
+    pub(crate) maxt: i64,
+    pub(crate) enc_byte: u8,
+    pub(crate) num_samples: u16,
+    pub(crate) len: usize,
+    pub(crate) crc32c: String,
+    #[serde(default)]
+    pub(crate) samples: Vec<Point>,
+}
+
+/// A series of a dump.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct SeriesLine {
+    #[serde(rename = "ref")]
+    pub(crate) series_ref: u64,
+    pub(crate) labels: Vec<(String, String)>,
+    pub(crate) chunks: Vec<ChunkLine>,
+}
+
+/// A block directory and, where there is one, its dump.
+#[derive(Debug)]
+pub(crate) struct GoldenBlock {
+    pub(crate) dir: PathBuf,
+    pub(crate) dump: Option<Vec<SeriesLine>>,
+}
+
+impl GoldenBlock {
+    /// The chunk files, in order.
+    pub(crate) fn chunk_files(&self) -> Vec<Vec<u8>> {
+        let mut paths: Vec<_> =
+            fs::read_dir(self.dir.join("chunks")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths.into_iter().map(|path| fs::read(path).unwrap()).collect()
+    }
+}
+
+/// Every block under `testdata/blocks`, each at whatever depth, with `dump.jsonl` beside it or `<folder>-dump.jsonl` one up.
+pub(crate) fn blocks() -> Vec<GoldenBlock> {
+    let mut found = Vec::new();
+    collect(&folder("blocks"), &mut found);
+    assert!(found.len() >= 6, "only {} blocks are there", found.len());
+    found.sort_by(|a, b| a.dir.cmp(&b.dir));
+    found
+}
+
+fn collect(dir: &Path, into: &mut Vec<GoldenBlock>) {
+    if dir.join("chunks").is_dir() {
+        let parent = dir.parent().unwrap();
+        let name = parent.file_name().unwrap().to_str().unwrap();
+        let beside = [parent.join("dump.jsonl"), parent.with_file_name(format!("{name}-dump.jsonl"))];
+        let there =
+            |path: &&PathBuf| path.exists() || PathBuf::from(format!("{}.zst", path.display())).exists();
+        let dump = beside.iter().find(there).map(|path| lines(path));
+        into.push(GoldenBlock { dir: dir.to_owned(), dump });
+        return;
+    }
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, into);
+        }
+    }
+}
