@@ -54,8 +54,8 @@ impl Matcher {
     /// A matcher on label `name`; `value` is a text or an expression, depending on `op`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the value should be an expression and is none; the text begins with
-    /// `error parsing regexp: `, as in Prometheus' answers.
+    /// [`Error::Invalid`] if the value should be an expression and is none; its `why` is the text that Prometheus gives:
+    /// `error parsing regexp: ...`.
     pub fn new(op: MatchOp, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Self, Error> {
         let value = value.as_ref();
         let pattern = match op {
@@ -176,6 +176,7 @@ mod tests {
         assert!(matcher(MatchOp::Regex, "a|b.*").matches(b"bcd"));
         assert!(!matcher(MatchOp::Regex, "a|b.*").matches(b"xa"));
         assert!(matcher(MatchOp::NotRegex, "a.+").matches(b"a"));
+        assert!(matcher(MatchOp::Regex, ".*").accepts_all());
         assert!(matcher(MatchOp::NotRegex, ".+").matches_empty());
         assert!(Matcher::new(MatchOp::Regex, "job", "(").is_err());
     }
