@@ -17,11 +17,16 @@ mod chunk;
 mod chunkfile;
 pub mod codec;
 mod error;
+pub mod json;
 mod labels;
+mod meta;
+mod postings;
 mod regex;
 mod sample;
 mod series;
+mod source;
 mod time;
+mod tombstones;
 
 pub use chunk::{
     Chunk, ChunkCut, ChunkIter, ChunkMeta, ChunkRef, Encoding, TimedChunk, XorAppender, XorIter,
@@ -34,6 +39,13 @@ pub use error::{Advice, Corrupt, Error};
 pub use labels::{
     Labels, LabelsBuilder, LabelsIter, LabelsRef, METRIC_NAME, MatchOp, Matcher, SeriesHash, SeriesHasher,
 };
+pub use meta::{
+    BlockFile, BlockId, BlockMeta, BlockStats, Compaction, FileHash, IndexStats, Parent, ThanosMeta,
+    UploadTime,
+};
+pub use postings::{Difference, EncodedWalk, Intersection, ListWalk, Postings, SeriesNo, Union};
 pub use sample::{NORMAL_NAN_BITS, STALE_NAN_BITS, Sample, SampleIter, Value, is_stale};
 pub use series::{ChunkSeries, ChunkSet, Decode, Merge, SampleSeries, SampleSet, decode_chunks};
+pub use source::Source;
 pub use time::{TimeRange, Timestamp};
+pub use tombstones::Tombstones;

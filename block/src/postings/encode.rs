@@ -1,0 +1,85 @@
+//! A postings list as bytes: how it lies in an index.
+//!
+//! ```text
+//! len: be32 | n: be32 | n x series number: be32 | crc: be32 over n and the numbers
+//! ```
+//!
+//! `len` counts everything between itself and the checksum. The walk reads the bytes where they lie.
+
+use bytes::Bytes;
+
+use super::{Postings, SeriesNo, gallop};
+use crate::codec::{Reader, crc32c};
+use crate::error::Error;
+
+const OBJECT: &str = "index postings";
+
+/// How many bytes a list of `count` numbers takes, its length and checksum included, its padding not.
+pub(crate) const fn postings_len(count: u64) -> u64 {
+    12 + 4 * count
+}
+
+/// The walk over the list that `bytes` hold: from its length field to its checksum and not a byte more.
+/// `base` is the offset of `bytes` in the index, for errors.
+///
+/// # Errors
+/// `Corrupt` if length, count and size do not agree or the checksum is wrong.
+pub(crate) fn decode_postings(bytes: &Bytes, base: u64) -> Result<EncodedWalk, Error> {
+    let mut reader = Reader::new(OBJECT, bytes).based_at(base);
+    let len = reader.u32("length of the list")? as usize;
+    let body = reader.take(len, "the list")?;
+    let crc = reader.u32("checksum of the list")?;
+    reader.finish()?;
+    if crc != crc32c(body) {
+        return Err(Error::corrupt(OBJECT, base, "checksum of the list does not match"));
+    }
+    let mut reader = Reader::new(OBJECT, body).based_at(base + 4);
+    let count = reader.u32("count")?;
+    if u64::from(count) * 4 != reader.remaining() as u64 {
+        return Err(reader.corrupt(format!("{count} numbers in {} bytes", reader.remaining())));
+    }
+    Ok(EncodedWalk { numbers: bytes.slice(8..4 + len), passed: 0 })
+}
+
+/// The walk over a list as it lies in an index: big-endian numbers of four bytes.
+#[derive(Debug, Clone)]
+pub struct EncodedWalk {
+    numbers: Bytes,
+    /// How many numbers lie behind; the walk stands on the last of them.
+    passed: usize,
+}
+
+impl EncodedWalk {
+    /// The walk over no number at all.
+    pub const fn empty() -> Self {
+        Self { numbers: Bytes::new(), passed: 0 }
+    }
+
+    fn count(&self) -> usize {
+        self.numbers.len() / 4
+    }
+}
+
+fn number(numbers: &[u8], at: usize) -> Option<SeriesNo> {
+    let bytes = numbers.get(at * 4..)?.first_chunk()?;
+    Some(SeriesNo(u32::from_be_bytes(*bytes)))
+}
+
+impl Postings for EncodedWalk {
+    fn next(&mut self) -> Option<SeriesNo> {
+        let no = number(&self.numbers, self.passed);
+        self.passed = (self.passed + 1).min(self.count() + 1);
+        no
+    }
+
+    fn seek(&mut self, least: SeriesNo) -> Option<SeriesNo> {
+        let numbers = &self.numbers;
+        let at = gallop(self.count(), self.passed.saturating_sub(1), least, |i| number(numbers, i));
+        self.passed = at + 1;
+        number(&self.numbers, at)
+    }
+
+    fn len_hint(&self) -> usize {
+        self.count().saturating_sub(self.passed)
+    }
+}
