@@ -1,0 +1,176 @@
+//! Births and samples collected for one append, and turned into frames.
+//!
+//! A batch is filled row by row and emptied by [`Wal::append`](crate::Wal::append); its buffers are kept for the next
+//! one. In the log the births of a batch come before its samples. Large batches become several records, so that no
+//! frame grows without bound; a reader may therefore see the first part of a batch without the rest.
+
+use sarsen_block::{LabelsRef, Timestamp};
+
+use crate::compress;
+use crate::error::Error;
+use crate::frame::{self, Codec};
+use crate::observer::Appended;
+use crate::record::SeriesId;
+use crate::record::births::BirthsEncoder;
+use crate::record::samples::SamplesEncoder;
+
+/// A record of births is closed when it holds this many bytes.
+const BIRTHS_BYTES: usize = 1 << 20;
+/// A record of samples is closed when it holds this many.
+const SAMPLES_COUNT: usize = 1 << 16;
+/// Records below this many bytes are not worth packing.
+const WORTH_PACKING: usize = 256;
+/// Buffers larger than this are given back when the batch is cleared.
+const KEPT_BYTES: usize = 4 << 20;
+
+/// One record, ready to be framed.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    start: usize,
+    end: usize,
+    codec: Codec,
+    checksum: u32,
+    raw: usize,
+}
+
+/// What one append brings to the log.
+#[derive(Debug, Default)]
+pub struct Batch {
+    births: BirthsEncoder,
+    samples: SamplesEncoder,
+    /// Stored payloads, one after the other, as `parts` says.
+    stored: Vec<u8>,
+    parts: Vec<Part>,
+    scratch: Vec<u8>,
+    packed: Vec<u8>,
+    compress: bool,
+    count: u64,
+}
+
+/// A record as it is stored, with what its frame's header says of it.
+pub(crate) struct StoredRecord<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) codec: Codec,
+    pub(crate) checksum: u32,
+}
+
+impl Batch {
+    /// An empty batch that packs large records with zstd.
+    pub fn new() -> Self {
+        Self { compress: true, ..Self::default() }
+    }
+
+    /// An empty batch that stores records as they are.
+    pub fn uncompressed() -> Self {
+        Self::default()
+    }
+
+    /// Adds a birth.
+    pub fn birth(&mut self, id: SeriesId, labels: LabelsRef<'_>) {
+        self.births.push(id, labels);
+        self.count += 1;
+        if self.births.bytes() >= BIRTHS_BYTES {
+            self.close_births();
+        }
+    }
+
+    /// Adds a sample of a series whose birth is in the log or in this batch. `bits` are those of the float.
+    #[inline]
+    pub fn sample(&mut self, id: SeriesId, t: Timestamp, bits: u64) {
+        self.samples.push(id, t, bits);
+        self.count += 1;
+        if self.samples.count() >= SAMPLES_COUNT {
+            self.close();
+        }
+    }
+
+    /// How many births and samples have been added.
+    pub const fn len(&self) -> u64 {
+        self.count
+    }
+
+    /// Whether nothing has been added.
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Forgets what was added and keeps the buffers, unless they have grown out of proportion.
+    pub fn clear(&mut self) {
+        let held = self.stored.capacity()
+            + self.scratch.capacity()
+            + self.packed.capacity()
+            + self.births.capacity()
+            + self.samples.capacity();
+        if held > KEPT_BYTES {
+            *self = Self { compress: self.compress, ..Self::default() };
+        }
+        self.births.clear();
+        self.samples.clear();
+        self.stored.clear();
+        self.parts.clear();
+        self.count = 0;
+    }
+
+    fn close_births(&mut self) {
+        if self.births.count() > 0 {
+            self.scratch.clear();
+            self.births.finish(&mut self.scratch);
+            self.store();
+        }
+    }
+
+    /// Turns what was added since the last close into records: births first.
+    pub(crate) fn close(&mut self) {
+        self.close_births();
+        if self.samples.count() > 0 {
+            self.scratch.clear();
+            self.samples.finish(&mut self.scratch);
+            self.store();
+        }
+    }
+
+    /// Moves the record in `scratch` to `stored`, packed if that pays.
+    fn store(&mut self) {
+        let Self { scratch, packed, stored, parts, compress, .. } = self;
+        let start = stored.len();
+        let pays = *compress && scratch.len() >= WORTH_PACKING && compress::pack(scratch, packed);
+        stored.extend_from_slice(if pays { packed } else { scratch });
+        let bytes = stored.get(start..).unwrap_or_default();
+        parts.push(Part {
+            start,
+            end: stored.len(),
+            codec: if pays { Codec::Zstd } else { Codec::Plain },
+            checksum: frame::checksum(bytes),
+            raw: scratch.len(),
+        });
+    }
+
+    /// The records of a closed batch, each refused if no frame could hold it.
+    pub(crate) fn records(&self) -> impl Iterator<Item = StoredRecord<'_>> {
+        self.parts.iter().map(|part| StoredRecord {
+            bytes: self.stored.get(part.start..part.end).unwrap_or_default(),
+            codec: part.codec,
+            checksum: part.checksum,
+        })
+    }
+
+    /// What the observer is told of a closed batch.
+    pub(crate) fn summary(&self) -> Appended {
+        Appended {
+            frames: self.parts.len() as u64,
+            raw_bytes: self.parts.iter().map(|part| part.raw as u64).sum(),
+            stored_bytes: (self.stored.len() + self.parts.len() * frame::HEADER_LEN) as u64,
+        }
+    }
+
+    /// Refuses a closed batch with a record that no frame may hold.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self.parts.iter().map(|part| part.raw.max(part.end - part.start)).max() {
+            Some(largest) if largest > frame::MAX_STORED => Err(Error::Invalid {
+                what: "batch",
+                why: format!("a record of {largest} bytes, at most {} are possible", frame::MAX_STORED),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
