@@ -12,13 +12,11 @@ pub(crate) fn files(root: &Path) -> io::Result<Vec<PathBuf>> {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let path = folder.join(&name);
+            let left_out =
+                name.starts_with('.') || matches!(name.as_str(), "target" | "data" | "testdata" | "bin");
             if entry.file_type()?.is_file() {
                 found.push(path);
-            } else if !name.starts_with('.')
-                && !matches!(name.as_str(), "target" | "data" | "testdata" | "bin")
-            {
-                folders.push(path);
-            } else if path.ends_with("src/bin") {
+            } else if !left_out || path.ends_with("src/bin") {
                 folders.push(path);
             }
         }
