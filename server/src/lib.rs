@@ -1,6 +1,60 @@
 //! The roles of Sarsen.
+//!
+//! A library behind thin programs: one door per program, built from features so that each links only what its roles
+//! need. [`run_sarsen`] is every role behind one name, [`run_receive`] the receiver alone.
+//!
+//! | room | its one sentence |
+//! |---|---|
+//! | `cli` | which role, what it prints about itself, what the process ends with |
+//! | `config/` | text and flags to checked settings |
+//! | `logging` | log lines as Thanos' programs write them |
+//! | `metrics/` | what the outside sees of our doings |
+//! | `net/` | listeners, TLS, graceful stop, probes |
+//! | `app` | the only room that builds and joins things |
+//! | `tools/` | look, check, dump, repair |
 
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "receive")]
+mod app;
+mod cli;
+mod config;
+mod go_float;
+mod logging;
+#[cfg(feature = "receive")]
+mod metrics;
+#[cfg(feature = "receive")]
+mod net;
+#[cfg(feature = "receive")]
 pub mod receive;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+#[cfg(feature = "receive")]
+const RECEIVE: cli::Command = cli::Command {
+    name: "receive",
+    about: "Takes remote write, keeps it safe on disk and brings two-hour blocks to the object store.",
+    arguments: "",
+    table: config::receive::table,
+    run: app::run_receive,
+};
+
+/// Every role behind one name; without a command, `standalone`. Arguments begin with the program's name.
+#[cfg(all(feature = "standalone", feature = "tools"))]
+pub fn run_sarsen(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let standalone = cli::Command {
+        name: "standalone",
+        about: "Every role in one process on one directory.",
+        arguments: "",
+        table: config::standalone::table,
+        run: app::run_standalone,
+    };
+    cli::run("sarsen", &[standalone, RECEIVE], "standalone", args)
+}
+
+/// The receiver alone; the word `receive` may lead the arguments. Arguments begin with the program's name.
+#[cfg(feature = "receive")]
+pub fn run_receive(args: impl Iterator<Item = OsString>) -> ExitCode {
+    cli::run("sarsen-receive", &[RECEIVE], "receive", args)
+}

@@ -1,0 +1,13 @@
+//! Text and flags to checked settings: the only rooms that read a command line, a configuration file or the environment.
+//!
+//! One file per role. A fault is one sentence that names the flag, or the file and line, and ends the program with
+//! exit code 2. Nothing here starts or opens anything.
+
+pub(crate) mod content;
+pub(crate) mod flags;
+#[cfg(feature = "receive")]
+pub(crate) mod receive;
+#[cfg(feature = "standalone")]
+pub(crate) mod standalone;
+pub(crate) mod tls;
+mod values;

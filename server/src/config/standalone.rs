@@ -1,0 +1,87 @@
+//! The flags of `standalone`: those of `receive` with other defaults, and a few of its own.
+
+use super::flags::{Fault, Flag, Given, Kind};
+use super::receive::{self, ReceiveConfig};
+
+const NO_COMPACTOR: &str = "this build has no compactor yet, blocks stay in the bucket";
+
+const OWN: &[Flag] = &[
+    Flag::new("data-dir", Kind::Text, "data", "Directory of everything."),
+    Flag::switch("no-self-scrape", "Do not scrape this process every 15 seconds."),
+    Flag::new("retention.resolution-raw", Kind::Duration, "7d", "Age of raw blocks.").refused(NO_COMPACTOR),
+    Flag::new("retention.resolution-5m", Kind::Duration, "30d", "Age of 5m blocks.").refused(NO_COMPACTOR),
+    Flag::new("retention.resolution-1h", Kind::Duration, "180d", "Age of 1h blocks.").refused(NO_COMPACTOR),
+];
+
+/// What `standalone` was asked to do, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct StandaloneConfig {
+    /// The receiver inside.
+    pub(crate) receive: ReceiveConfig,
+    /// Scrape this process.
+    pub(crate) self_scrape: bool,
+}
+
+/// The whole table of `standalone`.
+pub(crate) fn table() -> Vec<Flag> {
+    let adapt = |flag: Flag| match flag.name {
+        "http-address" => flag.with_default("127.0.0.1:9090"),
+        "grpc-address" => flag.with_default("127.0.0.1:10901"),
+        "remote-write.address" => flag.with_default(""),
+        "tsdb.path" => flag.with_default(""),
+        "tsdb.retention" => flag.with_default("2h"),
+        _ => flag,
+    };
+    OWN.iter().copied().chain(receive::table().into_iter().map(adapt)).collect()
+}
+
+impl StandaloneConfig {
+    /// From flags to settings.
+    pub(crate) fn read(given: &Given) -> Result<Self, Fault> {
+        if let Some(argument) = given.arguments.first() {
+            return Err(format!("unexpected {argument}"));
+        }
+        let mut labels = given.labels("label")?;
+        if labels.is_empty() {
+            labels.push(("instance".to_owned(), "standalone".to_owned()));
+        }
+        let mut receive = ReceiveConfig::read_without_labels(given, labels)?;
+        let data_dir = given.text("data-dir").trim_end_matches('/');
+        if receive.role.tsdb_path.as_os_str().is_empty() {
+            receive.role.tsdb_path = format!("{data_dir}/tenants").into();
+        }
+        if receive.role.shipping.objstore.is_none() {
+            receive.role.shipping.objstore = Some(bucket_in(&format!("{data_dir}/bucket")));
+        }
+        Ok(Self {
+            receive,
+            bucket_dir: format!("{data_dir}/bucket"),
+            self_scrape: !given.is_on("no-self-scrape"),
+        })
+    }
+}
+
+/// The configuration of a bucket that is a directory.
+fn bucket_in(directory: &str) -> String {
+    format!("type: FILESYSTEM\nconfig:\n  directory: '{}'\n", directory.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_under_one_directory() {
+        let read = |args: &[&str]| {
+            let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+            Given::read(table(), &args).and_then(|given| StandaloneConfig::read(&given))
+        };
+        let config = read(&["--data-dir=/x/"]).unwrap();
+        assert_eq!(config.receive.role.tsdb_path, std::path::Path::new("/x/tenants"));
+        assert!(config.receive.role.shipping.objstore.unwrap().contains("directory: '/x/bucket'"));
+        assert_eq!(config.receive.http_address, "127.0.0.1:9090");
+        assert!(config.self_scrape && config.receive.write_address.is_empty());
+        assert!(!read(&["--no-self-scrape"]).unwrap().self_scrape);
+        assert!(read(&["--retention.resolution-raw=1d"]).unwrap_err().contains("compactor"));
+    }
+}

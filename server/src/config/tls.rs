@@ -1,0 +1,42 @@
+//! Flags that describe the TLS of a server: `--<prefix>-cert`, `-key`, `-client-ca`, `-min-version`, `-ciphers`, `-curves`.
+
+use super::flags::{Fault, Given};
+
+/// Which files and rules the TLS of a server uses. Paths are read by `net/tls`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct ServerTlsFiles {
+    /// PEM file with the certificate chain.
+    pub(crate) cert: String,
+    /// PEM file with the private key.
+    pub(crate) key: String,
+    /// PEM file with the authorities of client certificates; none: clients need no certificate.
+    pub(crate) client_ca: Option<String>,
+    /// Whether TLS 1.2 is offered beside 1.3.
+    pub(crate) allow_tls12: bool,
+    /// Cipher suites of TLS 1.2 by their Go names; empty: all.
+    pub(crate) ciphers: Vec<String>,
+    /// Key exchanges by their Go names; empty: all.
+    pub(crate) curves: Vec<String>,
+}
+
+impl ServerTlsFiles {
+    /// What the flags with this prefix say; `None` without a certificate.
+    pub(crate) fn of(given: &Given, prefix: &str) -> Result<Option<Self>, Fault> {
+        let flag = |end: &str| given.text_if_any(&format!("{prefix}-{end}"));
+        match (flag("cert"), flag("key")) {
+            (None, None) if flag("client-ca").is_some() => {
+                Err(format!("--{prefix}-client-ca needs --{prefix}-cert and --{prefix}-key"))
+            }
+            (None, None) => Ok(None),
+            (Some(cert), Some(key)) => Ok(Some(Self {
+                cert,
+                key,
+                client_ca: flag("client-ca"),
+                allow_tls12: given.text(&format!("{prefix}-min-version")) != "1.3",
+                ciphers: given.all(&format!("{prefix}-ciphers")).to_vec(),
+                curves: given.all(&format!("{prefix}-curves")).to_vec(),
+            })),
+            _ => Err(format!("--{prefix}-cert and --{prefix}-key must be given together")),
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Values of flags as Go programs write them: durations of two kinds, sizes, quoted strings, external labels.
+//!
+//! Every function takes the text of one value and gives the value or a short reason; who calls adds the flag's name.
+//! Two kinds of durations exist because Thanos has two: Prometheus' own (`15d`, whole numbers, falling units) and Go's
+//! (`1.5h`, `300ms`, any order). Sizes are powers of two whatever the unit is called, and a unit is required.
+
+/// A duration as Prometheus reads it, in milliseconds: `15d`, `2h30m`, `0`. Units fall and appear once: y, w, d, h, m,
+/// s, ms; a year has 365 days.
+pub(crate) fn model_duration(text: &str) -> Result<i64, String> {
+    const UNITS: [(&str, i64); 7] = [
+        ("y", 365 * 24 * 3_600_000),
+        ("w", 7 * 24 * 3_600_000),
+        ("d", 24 * 3_600_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+        ("ms", 1),
+    ];
+    let bad = || format!("not a valid duration string: {text:?}");
+    if text.is_empty() {
+        return Err("empty duration string".to_owned());
+    }
+    if text == "0" {
+        return Ok(0);
+    }
+    let (mut rest, mut total, mut allowed) = (text, 0i64, 0usize);
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, tail) = rest.split_at(digits);
+        let letters = tail.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let (unit, tail) = tail.split_at(letters);
+        let at = UNITS.iter().position(|(name, _)| *name == unit).ok_or_else(bad)?;
+        if digits == 0 || at < allowed {
+            return Err(bad());
+        }
+        let out_of_range = || "duration out of range".to_owned();
+        let number: i64 = number.parse().map_err(|_| out_of_range())?;
+        total = UNITS
+            .get(at)
+            .and_then(|(_, scale)| number.checked_mul(*scale))
+            .and_then(|part| total.checked_add(part))
+            // Go keeps durations in nanoseconds; what does not fit there is refused here as well.
+            .filter(|sum| sum.checked_mul(1_000_000).is_some())
+            .ok_or_else(out_of_range)?;
+        allowed = at + 1;
+        rest = tail;
+    }
+    Ok(total)
+}
+
+/// A duration as Go's `time.ParseDuration` reads it, in nanoseconds: `1h30m`, `1.5s`, `-2ms`, `0`.
+pub(crate) fn go_duration(text: &str) -> Result<i64, String> {
+    let bad = |why: &str| format!("{why} in duration {text:?}");
+    let (negative, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if rest == "0" {
+        return Ok(0);
+    }
+    if rest.is_empty() {
+        return Err(format!("invalid duration {text:?}"));
+    }
+    let mut total = 0f64;
+    while !rest.is_empty() {
+        let number_len = rest.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
+        let (number, tail) = rest.split_at(number_len);
+        let unit_len = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_len);
+        let number: f64 = match number {
+            "" | "." => return Err(format!("invalid duration {text:?}")),
+            _ => number.parse().map_err(|_| format!("invalid duration {text:?}"))?,
+        };
+        let scale = match unit {
+            "" => return Err(bad("missing unit")),
+            "ns" => 1.0,
+            "us" | "µs" | "μs" => 1e3,
+            "ms" => 1e6,
+            "s" => 1e9,
+            "m" => 60e9,
+            "h" => 3600e9,
+            _ => return Err(bad(&format!("unknown unit {unit:?}"))),
+        };
+        total += number * scale;
+        rest = tail;
+    }
+    if total > i64::MAX as f64 {
+        return Err(format!("invalid duration {text:?}"));
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "checked against the range just above")]
+    let total = total.round() as i64;
+    Ok(if negative { -total } else { total })
+}
+
+/// A size in bytes: `512MB`, `1GiB`, `1.5KB`, `0`. `KB` and `KiB` are both 1,024 bytes; a unit is required.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    if text == "0" {
+        return Ok(0);
+    }
+    if text.is_empty() {
+        return Err("empty size".to_owned());
+    }
+    let (mut rest, mut total) = (text, 0f64);
+    while !rest.is_empty() {
+        let number_len = rest.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
+        let (number, tail) = rest.split_at(number_len);
+        let unit_len = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_len);
+        let number: f64 = number.parse().map_err(|_| format!("invalid size {text:?}"))?;
+        let power = match unit.strip_suffix('B').map(|u| u.strip_suffix('i').unwrap_or(u)) {
+            Some("") if unit == "B" => 0,
+            Some("K") => 1,
+            Some("M") => 2,
+            Some("G") => 3,
+            Some("T") => 4,
+            Some("P") => 5,
+            Some("E") => 6,
+            _ if unit.is_empty() => {
+                return Err(format!("missing unit in {text:?} (B, KB, MB, GB, TB, PB or EB)"));
+            }
+            _ => return Err(format!("unknown unit {unit:?} in {text:?} (B, KB, MB, GB, TB, PB or EB)")),
+        };
+        total += number * 1024f64.powi(power);
+        rest = tail;
+    }
+    if total >= i64::MAX as f64 {
+        return Err(format!("size {text:?} is out of range"));
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked; the sign cannot occur"
+    )]
+    Ok(total as u64)
+}
+
+/// A size in bytes as [`size`], but bare numbers are bytes: what Sarsen's own flags take.
+pub(crate) fn size_or_number(text: &str) -> Result<u64, String> {
+    text.parse().or_else(|_| size(text))
+}
+
+/// An external label: a name, `=`, and the value as a quoted Go string.
+pub(crate) fn label(text: &str) -> Result<(String, String), String> {
+    let (name, quoted) = text.split_once('=').ok_or_else(|| format!("unrecognized label {text:?}"))?;
+    let mut chars = name.chars();
+    let valid = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !valid {
+        return Err(format!("unsupported format for label {text:?}: {name:?} is no label name"));
+    }
+    let value = unquote(quoted).ok_or_else(|| {
+        format!("label {name}: the value {quoted} must be a quoted string, as in {name}=\"value\"")
+    })?;
+    Ok((name.to_owned(), value))
+}
+
+/// The text inside a Go string literal, interpreted (`"..."`) or raw (`` `...` ``); `None` if it is none.
+pub(crate) fn unquote(literal: &str) -> Option<String> {
+    if let Some(raw) = literal.strip_prefix('`') {
+        let raw = raw.strip_suffix('`')?;
+        return (!raw.contains('`')).then(|| raw.replace('\r', ""));
+    }
+    let inner = literal.strip_prefix('"')?.strip_suffix('"')?;
+    let mut out = Vec::with_capacity(inner.len());
+    let mut chars = inner.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' | '\n' => return None,
+            '\\' => escape(&mut chars, &mut out)?,
+            c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+/// Reads what follows a backslash and appends what it means.
+fn escape(chars: &mut std::str::Chars<'_>, out: &mut Vec<u8>) -> Option<()> {
+    let byte = match chars.next()? {
+        'a' => 7,
+        'b' => 8,
+        'f' => 12,
+        'n' => b'\n',
+        'r' => b'\r',
+        't' => b'\t',
+        'v' => 11,
+        '\\' => b'\\',
+        '"' => b'"',
+        'x' => u8::try_from(digits(chars, 2, 16, 0)?).ok()?,
+        'u' => return push_char(digits(chars, 4, 16, 0)?, out),
+        'U' => return push_char(digits(chars, 8, 16, 0)?, out),
+        first @ '0'..='7' => u8::try_from(digits(chars, 2, 8, first.to_digit(8)?)?).ok()?,
+        _ => return None,
+    };
+    out.push(byte);
+    Some(())
+}
+
+fn digits(chars: &mut std::str::Chars<'_>, count: usize, base: u32, start: u32) -> Option<u32> {
+    let mut value = start;
+    for _ in 0..count {
+        value = value.checked_mul(base)?.checked_add(chars.next()?.to_digit(base)?)?;
+    }
+    Some(value)
+}
+
+fn push_char(code: u32, out: &mut Vec<u8>) -> Option<()> {
+    out.extend_from_slice(char::from_u32(code)?.encode_utf8(&mut [0; 4]).as_bytes());
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prometheus_durations() {
+        assert_eq!(model_duration("15d"), Ok(15 * 86_400_000));
+        assert_eq!(model_duration("1h30m"), Ok(5_400_000));
+        assert_eq!(model_duration("2m1s5ms"), Ok(121_005));
+        assert_eq!(model_duration("1y"), Ok(365 * 86_400_000));
+        assert_eq!(model_duration("0"), Ok(0));
+        assert_eq!(model_duration("0s"), Ok(0));
+        for bad in ["", "1.5h", "h", "5", "1m1h", "1h1h", "-1h", "1M", "1h ", "400y", "99999999999999999999s"]
+        {
+            assert!(model_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn go_durations() {
+        assert_eq!(go_duration("1.5h"), Ok(5_400_000_000_000));
+        assert_eq!(go_duration("1m1h"), Ok(3_660_000_000_000));
+        assert_eq!(go_duration("300ms"), Ok(300_000_000));
+        assert_eq!(go_duration("-2us"), Ok(-2_000));
+        assert_eq!(go_duration("0"), Ok(0));
+        for bad in ["", "1", "1d", ".s", "s", "1h2"] {
+            assert!(go_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_powers_of_two() {
+        assert_eq!(size("500MB"), Ok(500 << 20));
+        assert_eq!(size("500MiB"), Ok(500 << 20));
+        assert_eq!(size("1.5KB"), Ok(1536));
+        assert_eq!(size("1GB512MB"), Ok((1 << 30) + (512 << 20)));
+        assert_eq!(size("12B"), Ok(12));
+        assert_eq!(size("0"), Ok(0));
+        for bad in ["", "12", "kB", "5kB", "5K", "5iB", "5 MB", "-1B", "9EB"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+        assert_eq!(size_or_number("1024"), Ok(1024));
+    }
+
+    #[test]
+    fn labels_need_quotes() {
+        assert_eq!(label("replica=\"0\""), Ok(("replica".to_owned(), "0".to_owned())));
+        assert_eq!(label(r#"a="x=\"y\"\u00e9\x41\101""#), Ok(("a".to_owned(), "x=\"y\"éAA".to_owned())));
+        assert_eq!(label("a=`raw\\n`"), Ok(("a".to_owned(), "raw\\n".to_owned())));
+        for bad in ["a", "a=b", "a='b'", "1a=\"b\"", "=\"b\"", "a=\"b", "a=\"b\\q\""] {
+            assert!(label(bad).is_err(), "{bad}");
+        }
+    }
+}

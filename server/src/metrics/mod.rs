@@ -1,0 +1,95 @@
+//! What the outside sees of our doings: the observers' counters, sizes read at scrape time, and the page at `/metrics`.
+//!
+//! Names, labels and bucket bounds are those of Thanos and Prometheus wherever they have one for the thing; a test holds
+//! them against the stored list. Crates below know none of this: they tell observers what happened.
+
+mod family;
+mod http;
+mod process;
+mod text;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::RwLock;
+
+pub(crate) use family::{Counter, Family, Gauge, Histogram, Shown, Summary};
+pub(crate) use http::HttpMetrics;
+pub(crate) use text::{Page, Type};
+
+/// Everything that can be put on the page, in order of registration.
+#[derive(Default, Clone)]
+pub(crate) struct Registry(Arc<RwLock<Vec<Arc<dyn Shown>>>>);
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Registry({} families)", self.0.read().len())
+    }
+}
+
+impl Registry {
+    /// A registry with what every process has: build, process, status.
+    pub(crate) fn new() -> Self {
+        let registry = Self::default();
+        registry.add(Arc::new(process::Process::start()));
+        registry
+    }
+
+    /// Puts something on the page from now on.
+    pub(crate) fn add(&self, shown: Arc<dyn Shown>) {
+        self.0.write().push(shown);
+    }
+
+    /// Makes a family and puts it on the page.
+    pub(crate) fn family<M>(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        labels: &'static [&'static str],
+    ) -> Arc<Family<M>>
+    where
+        Family<M>: Shown + 'static,
+        M: family::Member,
+    {
+        let family = Arc::new(Family::new(name, help, labels));
+        self.add(Arc::clone(&family) as Arc<dyn Shown>);
+        family
+    }
+
+    /// Makes a family of histograms and puts it on the page.
+    pub(crate) fn histograms(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        labels: &'static [&'static str],
+        bounds: &'static [f64],
+    ) -> Arc<Family<Histogram>> {
+        let family = Arc::new(Family::histogram(name, help, labels, bounds));
+        self.add(Arc::clone(&family) as Arc<dyn Shown>);
+        family
+    }
+
+    /// Puts sizes on the page that are read when somebody asks.
+    pub(crate) fn snapshot(&self, write: impl Fn(&mut Page) + Send + Sync + 'static) {
+        self.add(Arc::new(Snapshot(write)));
+    }
+
+    /// The page: content type and text.
+    pub(crate) fn page(&self, open_metrics: bool) -> (&'static str, String) {
+        let shown = self.0.read().clone();
+        let mut page = Page::new(open_metrics);
+        let now = Instant::now();
+        for one in shown {
+            one.show(&mut page, now);
+        }
+        page.finish()
+    }
+}
+
+struct Snapshot<F>(F);
+
+impl<F: Fn(&mut Page) + Send + Sync> Shown for Snapshot<F> {
+    fn show(&self, page: &mut Page, _: Instant) {
+        (self.0)(page);
+    }
+}

@@ -1,0 +1,163 @@
+//! An HTTP listener: HTTP/1 and HTTP/2, with or without TLS, that ends in order.
+//!
+//! On the stop signal it takes no new connection, lets open requests finish for the grace period and then drops what is
+//! left. A client that is slow to shake hands or to send its headers is dropped. The number of connections is bounded,
+//! so that the process keeps descriptors for its files.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::tls::ServerTls;
+
+const HANDSHAKE: Duration = Duration::from_secs(10);
+const HEADERS: Duration = Duration::from_secs(30);
+const CONNECTIONS: usize = 8192;
+
+/// How a listener behaves.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ServeOptions {
+    /// Time for open requests to end after the stop signal.
+    pub(crate) grace: Duration,
+    pub(crate) tls: Option<Arc<ServerTls>>,
+}
+
+/// Takes an address as Go programs write it: `host:port`, `:port` for every interface.
+pub(crate) async fn bind(address: &str) -> Result<TcpListener, String> {
+    let say = |why: io::Error| format!("listen on {address}: {why}");
+    match address.strip_prefix(':') {
+        None => TcpListener::bind(address).await.map_err(say),
+        Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
+            Ok(listener) => Ok(listener),
+            Err(_) => TcpListener::bind(format!("0.0.0.0:{port}")).await.map_err(say),
+        },
+    }
+}
+
+/// Serves `router` until `stop`, then drains.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    options: ServeOptions,
+    stop: CancellationToken,
+) {
+    let graceful = GracefulShutdown::new();
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &room) => accepted,
+            () = stop.cancelled() => break,
+        };
+        let (stream, peer, place) = match accepted {
+            Ok(accepted) => accepted,
+            Err(err) => {
+                // Out of descriptors, mostly: waiting is all that helps.
+                tracing::warn!(err = %err, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (router, tls, watcher) = (router.clone(), options.tls.clone(), graceful.watcher());
+        tokio::spawn(async move {
+            if let Err(err) = connection(stream, router, tls, watcher).await {
+                tracing::debug!(peer = %peer, err = %err, "connection ended");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(options.grace, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests were still open after the grace period and are dropped");
+    }
+}
+
+type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
+
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> io::Result<Accepted> {
+    let place = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, peer, place))
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    tls: Option<Arc<ServerTls>>,
+    watcher: Watcher,
+) -> Result<(), Failure> {
+    match tls {
+        None => exchange(stream, router, watcher).await,
+        Some(tls) => {
+            let stream = tokio::time::timeout(HANDSHAKE, tls.acceptor().accept(stream)).await??;
+            exchange(stream, router, watcher).await
+        }
+    }
+}
+
+async fn exchange<S>(stream: S, router: Router, watcher: Watcher) -> Result<(), Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
+    builder.http2().timer(TokioTimer::new());
+    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    watcher.watch(served.into_owned()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+
+    #[tokio::test]
+    async fn open_requests_finish_and_new_ones_are_refused() {
+        let listener = bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, begun, go_on) =
+            (CancellationToken::new(), Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let router = {
+            let (begun, go_on) = (Arc::clone(&begun), Arc::clone(&go_on));
+            Router::new().route(
+                "/slow",
+                get(move || async move {
+                    begun.add_permits(1);
+                    let _permit = go_on.acquire().await;
+                    "done"
+                }),
+            )
+        };
+        let options = ServeOptions { grace: Duration::from_secs(20), tls: None };
+        let server = tokio::spawn(serve(listener, router, options, stop.clone()));
+        let request = tokio::spawn(reqwest::get(format!("http://{address}/slow")));
+        let _began = begun.acquire().await.unwrap();
+        stop.cancel();
+        while reqwest::get(format!("http://{address}/slow")).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        go_on.add_permits(1);
+        assert_eq!(request.await.unwrap().unwrap().text().await.unwrap(), "done");
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn addresses_as_go_writes_them() {
+        assert!(bind(":0").await.is_ok());
+        assert!(bind("127.0.0.1:0").await.is_ok());
+        assert!(bind("nowhere").await.unwrap_err().contains("nowhere"));
+    }
+}
