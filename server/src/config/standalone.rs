@@ -53,11 +53,7 @@ impl StandaloneConfig {
         if receive.role.shipping.objstore.is_none() {
             receive.role.shipping.objstore = Some(bucket_in(&format!("{data_dir}/bucket")));
         }
-        Ok(Self {
-            receive,
-            bucket_dir: format!("{data_dir}/bucket"),
-            self_scrape: !given.is_on("no-self-scrape"),
-        })
+        Ok(Self { receive, self_scrape: !given.is_on("no-self-scrape") })
     }
 }
 
