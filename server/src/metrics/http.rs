@@ -34,7 +34,8 @@ pub(crate) struct Answered<'a> {
     pub(crate) code: u16,
     pub(crate) took: Duration,
     pub(crate) request_bytes: u64,
-    pub(crate) response_bytes: u64,
+    /// `None` if nobody counted.
+    pub(crate) response_bytes: Option<u64>,
 }
 
 impl HttpMetrics {
@@ -74,7 +75,9 @@ impl HttpMetrics {
         self.requests.with(&labels).add(1);
         self.seconds.with(&labels).observe(seen.took.as_secs_f64());
         self.request_bytes.with(&labels).observe(seen.request_bytes as f64);
-        self.response_bytes.with(&labels).observe(seen.response_bytes as f64);
+        if let Some(bytes) = seen.response_bytes {
+            self.response_bytes.with(&labels).observe(bytes as f64);
+        }
     }
 
     /// The gauge of requests in work for a handler.

@@ -6,16 +6,22 @@
 mod family;
 mod http;
 mod process;
+mod receive;
+#[cfg(test)]
+mod tests;
 mod text;
+mod tsdb;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::RwLock;
 
-pub(crate) use family::{Counter, Family, Gauge, Histogram, Shown, Summary};
+pub(crate) use family::{Counter, Family, Gauge, Histogram, Shown};
 pub(crate) use http::HttpMetrics;
+pub(crate) use receive::ReceiveMetrics;
 pub(crate) use text::{Page, Type};
+pub(crate) use tsdb::TsdbMetrics;
 
 /// Everything that can be put on the page, in order of registration.
 #[derive(Default, Clone)]

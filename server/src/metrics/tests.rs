@@ -1,0 +1,110 @@
+//! Every name that the original has too must have its type, its labels and its bucket bounds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use sarsen_tsdb::{Committed, OpenReport, Stats, TsdbObserver as _};
+
+use super::*;
+use crate::receive::{ReceiveObserver as _, ShipOutcome, WriteSeen};
+
+#[derive(Debug, Default, PartialEq)]
+struct Shape {
+    kind: String,
+    labels: BTreeSet<String>,
+    buckets: Vec<String>,
+}
+
+/// Everything that a receiver can show, after one event of each kind.
+fn page() -> String {
+    let registry = Registry::new();
+    let tsdb = TsdbMetrics::new(&registry, || vec![("a".to_owned(), Stats::default())]);
+    let database = tsdb.tenant("a");
+    database.opened(&OpenReport::default());
+    database.committed(&Committed { accepted: 3, ..Committed::default() });
+    let receive = ReceiveMetrics::new(&registry, HttpMetrics::new(&registry));
+    receive.database_opened("a", None);
+    let (tenant, took) = ("a", Duration::from_millis(2));
+    receive.wrote(WriteSeen { tenant, status: 200, series: 1, samples: 3, body_bytes: 70, took });
+    receive.shipped("a", ShipOutcome { uploaded: 1, synced: true, ..ShipOutcome::default() });
+    let _probe = crate::net::Probe::new(&registry, "receive");
+    registry.page(false).1
+}
+
+fn shapes(page: &str) -> BTreeMap<String, Shape> {
+    let mut shapes: BTreeMap<String, Shape> = BTreeMap::new();
+    let mut current = String::new();
+    for line in page.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            current = name.to_owned();
+            assert!(!shapes.contains_key(name), "{name} stands twice");
+            shapes.insert(current.clone(), Shape { kind: kind.to_owned(), ..Shape::default() });
+        } else if !line.starts_with('#') {
+            assert!(line.starts_with(current.as_str()), "{line} stands under {current}");
+            let shape = shapes.get_mut(&current).unwrap();
+            let Some((_, inner)) = line.split_once('{') else { continue };
+            for pair in inner.split_once('}').unwrap().0.split(',') {
+                let (name, value) = pair.split_once('=').unwrap();
+                match name {
+                    "le" => {
+                        let bound = value.trim_matches('"').to_owned();
+                        if !shape.buckets.contains(&bound) {
+                            shape.buckets.push(bound);
+                        }
+                    }
+                    "quantile" => {}
+                    _ => {
+                        shape.labels.insert(name.to_owned());
+                    }
+                }
+            }
+        }
+    }
+    shapes
+}
+
+fn golden() -> BTreeMap<String, Shape> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/services/metrics/metrics.jsonl");
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let strings = |value: &serde_json::Value| -> Vec<String> {
+        let list = value.as_array().cloned().unwrap_or_default();
+        list.iter().map(|one| one.as_str().unwrap().to_owned()).collect()
+    };
+    lines
+        .filter(|line| line["component"] == "receive")
+        .map(|line| {
+            let shape = Shape {
+                kind: line["type"].as_str().unwrap().to_owned(),
+                labels: strings(&line["labels"]).into_iter().collect(),
+                buckets: strings(&line["buckets"]),
+            };
+            (line["name"].as_str().unwrap().to_owned(), shape)
+        })
+        .collect()
+}
+
+#[test]
+fn shared_names_have_the_shape_of_the_original() {
+    let (ours, theirs) = (shapes(&page()), golden());
+    let mut shared = 0;
+    for (name, shape) in &ours {
+        if let Some(original) = theirs.get(name) {
+            assert_eq!(shape, original, "{name}");
+            shared += 1;
+        } else {
+            let own = name.starts_with("sarsen_") || name.starts_with("process_");
+            let asked_for =
+                ["thanos_receive_tsdb_blocks_loaded", "thanos_shipper_last_successful_upload_time"];
+            assert!(own || asked_for.contains(&name.as_str()), "{name} is neither the original's nor ours");
+        }
+    }
+    assert!(shared >= 45, "only {shared} shared names");
+}
+
+#[test]
+fn open_metrics_ends_with_its_mark() {
+    let (kind, text) = Registry::new().page(true);
+    assert!(kind.starts_with("application/openmetrics-text") && text.ends_with("# EOF\n"));
+}

@@ -1,0 +1,379 @@
+//! What the databases do and how large they are: Prometheus' `prometheus_tsdb_*` with the label `tenant`, and our own.
+//!
+//! Events are counted as they happen, by one observer per tenant; sizes are read from the databases when somebody asks.
+//! Names whose thing does not exist here (pages of a log, memory-mapped head chunks, isolation) are left out.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use sarsen_tsdb::{Committed, CutReport, OpenReport, Reason, SetAside, Stats, TsdbObserver};
+
+use super::{Counter, Family, Gauge, Histogram, Page, Registry, Type};
+
+const T: &[&str] = &["tenant"];
+const TYPED: &[&str] = &["tenant", "type"];
+const CUT_SECONDS: &[f64] =
+    &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0];
+
+/// The families of all tenants.
+#[derive(Debug, Clone)]
+pub(crate) struct TsdbMetrics {
+    appended: Arc<Family<Counter>>,
+    out_of_order: Arc<Family<Counter>>,
+    out_of_bounds: Arc<Family<Counter>>,
+    too_old: Arc<Family<Counter>>,
+    refused: Arc<Family<Counter>>,
+    identical: Arc<Family<Counter>>,
+    overtaken: Arc<Family<Counter>>,
+    commits_failed: Arc<Family<Counter>>,
+    cuts_triggered: Arc<Family<Counter>>,
+    cuts: Arc<Family<Counter>>,
+    cuts_failed: Arc<Family<Counter>>,
+    cut_seconds: Arc<Family<Histogram>>,
+    cut_running: Arc<Family<Gauge>>,
+    head_truncations: Arc<Family<Counter>>,
+    log_truncations: Arc<Family<Counter>>,
+    log_truncations_failed: Arc<Family<Counter>>,
+    log_damages: Arc<Family<Counter>>,
+    log_lost_bytes: Arc<Family<Counter>>,
+    replay_seconds: Arc<Family<Gauge>>,
+    blocks_set_aside: Arc<Family<Counter>>,
+}
+
+impl TsdbMetrics {
+    /// Registers the families; `sizes` gives every open database's tenant and sizes at scrape time.
+    pub(crate) fn new(
+        registry: &Registry,
+        sizes: impl Fn() -> Vec<(String, Stats)> + Send + Sync + 'static,
+    ) -> Self {
+        registry.snapshot(move |page| write_sizes(page, &sizes()));
+        let count = |name, help| registry.family::<Counter>(name, help, T);
+        let typed = |name, help| registry.family::<Counter>(name, help, TYPED);
+        Self {
+            appended: typed(
+                "prometheus_tsdb_head_samples_appended_total",
+                "Total number of appended samples.",
+            ),
+            out_of_order: typed(
+                "prometheus_tsdb_out_of_order_samples_total",
+                "Total number of out of order samples ingestion failed attempts due to out of order being disabled.",
+            ),
+            out_of_bounds: typed(
+                "prometheus_tsdb_out_of_bound_samples_total",
+                "Total number of out of bound samples ingestion failed attempts with out of order support disabled.",
+            ),
+            too_old: typed(
+                "prometheus_tsdb_too_old_samples_total",
+                "Total number of out of order samples ingestion failed attempts with out of support enabled, but sample outside of time window.",
+            ),
+            refused: registry.family(
+                "sarsen_tsdb_refused_samples_total",
+                "Samples that were not stored, by reason.",
+                &["tenant", "reason"],
+            ),
+            identical: count(
+                "sarsen_tsdb_identical_samples_total",
+                "Samples equal to the newest of their series.",
+            ),
+            overtaken: count(
+                "sarsen_tsdb_overtaken_samples_total",
+                "Samples dropped because another of the same series in the same batch was as new or newer.",
+            ),
+            commits_failed: count(
+                "prometheus_tsdb_wal_writes_failed_total",
+                "Total number of WAL writes that failed.",
+            ),
+            cuts_triggered: count(
+                "prometheus_tsdb_compactions_triggered_total",
+                "Total number of triggered compactions for the partition.",
+            ),
+            cuts: count(
+                "prometheus_tsdb_compactions_total",
+                "Total number of compactions that were executed for the partition.",
+            ),
+            cuts_failed: count(
+                "prometheus_tsdb_compactions_failed_total",
+                "Total number of compactions that failed for the partition.",
+            ),
+            cut_seconds: registry.histograms(
+                "prometheus_tsdb_compaction_duration_seconds",
+                "Duration of compaction runs",
+                T,
+                CUT_SECONDS,
+            ),
+            cut_running: registry.family(
+                "prometheus_tsdb_compaction_populating_block",
+                "Set to 1 when a block is currently being written to the disk.",
+                T,
+            ),
+            head_truncations: count(
+                "prometheus_tsdb_head_truncations_total",
+                "Total number of head truncations attempted.",
+            ),
+            log_truncations: count(
+                "prometheus_tsdb_wal_truncations_total",
+                "Total number of WAL truncations attempted.",
+            ),
+            log_truncations_failed: count(
+                "prometheus_tsdb_wal_truncations_failed_total",
+                "Total number of WAL truncations that failed.",
+            ),
+            log_damages: count("prometheus_tsdb_wal_corruptions_total", "Total number of WAL corruptions."),
+            log_lost_bytes: count(
+                "sarsen_tsdb_log_lost_bytes_total",
+                "Bytes of log that were cut off because of damage.",
+            ),
+            replay_seconds: registry.family(
+                "prometheus_tsdb_data_replay_duration_seconds",
+                "Time taken to replay the data on disk.",
+                T,
+            ),
+            blocks_set_aside: count(
+                "sarsen_tsdb_blocks_set_aside_total",
+                "Local blocks that cannot be read and are left where they are.",
+            ),
+        }
+    }
+
+    /// The observer of one tenant's database, made just before it is opened.
+    pub(crate) fn tenant(&self, tenant: &str) -> TenantTsdb {
+        let one = |family: &Arc<Family<Counter>>| family.with(&[tenant]);
+        let float = |family: &Arc<Family<Counter>>| family.with(&[tenant, "float"]);
+        let why = |reason: &str| self.refused.with(&[tenant, reason]);
+        self.too_old.with(&[tenant, "float"]);
+        TenantTsdb {
+            appended: float(&self.appended),
+            out_of_order: [float(&self.out_of_order), why("out_of_order")],
+            out_of_bounds: [float(&self.out_of_bounds), why("out_of_bounds")],
+            duplicate_value: why("duplicate_value"),
+            too_far_in_future: why("too_far_in_future"),
+            identical: one(&self.identical),
+            overtaken: one(&self.overtaken),
+            commits_failed: one(&self.commits_failed),
+            cuts_triggered: one(&self.cuts_triggered),
+            cuts: one(&self.cuts),
+            cuts_failed: one(&self.cuts_failed),
+            cut_seconds: self.cut_seconds.with(&[tenant]),
+            cut_running: self.cut_running.with(&[tenant]),
+            head_truncations: one(&self.head_truncations),
+            log_truncations: one(&self.log_truncations),
+            log_truncations_failed: one(&self.log_truncations_failed),
+            log_damages: one(&self.log_damages),
+            log_lost_bytes: one(&self.log_lost_bytes),
+            replay_seconds: self.replay_seconds.with(&[tenant]),
+            blocks_set_aside: one(&self.blocks_set_aside),
+            made: Instant::now(),
+            cut_since: Mutex::new(None),
+        }
+    }
+}
+
+/// Listens to one tenant's database.
+#[derive(Debug)]
+pub(crate) struct TenantTsdb {
+    appended: Arc<Counter>,
+    /// Each of these two is counted under Prometheus' name and under ours.
+    out_of_order: [Arc<Counter>; 2],
+    out_of_bounds: [Arc<Counter>; 2],
+    duplicate_value: Arc<Counter>,
+    too_far_in_future: Arc<Counter>,
+    identical: Arc<Counter>,
+    overtaken: Arc<Counter>,
+    commits_failed: Arc<Counter>,
+    cuts_triggered: Arc<Counter>,
+    cuts: Arc<Counter>,
+    cuts_failed: Arc<Counter>,
+    cut_seconds: Arc<Histogram>,
+    cut_running: Arc<Gauge>,
+    head_truncations: Arc<Counter>,
+    log_truncations: Arc<Counter>,
+    log_truncations_failed: Arc<Counter>,
+    log_damages: Arc<Counter>,
+    log_lost_bytes: Arc<Counter>,
+    replay_seconds: Arc<Gauge>,
+    blocks_set_aside: Arc<Counter>,
+    made: Instant,
+    cut_since: Mutex<Option<Instant>>,
+}
+
+impl TenantTsdb {
+    fn cut_ended(&self) {
+        self.cut_running.set(0.0);
+        if let Some(since) = self.cut_since.lock().take() {
+            self.cut_seconds.observe(since.elapsed().as_secs_f64());
+        }
+    }
+}
+
+impl TsdbObserver for TenantTsdb {
+    fn committed(&self, outcome: &Committed) {
+        self.appended.add(outcome.accepted);
+        self.identical.add(outcome.duplicates);
+        self.overtaken.add(outcome.overtaken);
+        for refusal in &outcome.refused {
+            match refusal.reason {
+                Reason::OutOfOrder => self.out_of_order.iter().for_each(|counter| counter.add(1)),
+                Reason::OutOfBounds => self.out_of_bounds.iter().for_each(|counter| counter.add(1)),
+                Reason::DuplicateValue => self.duplicate_value.add(1),
+                Reason::TooFarInFuture => self.too_far_in_future.add(1),
+                _ => {}
+            }
+        }
+    }
+
+    fn commit_failed(&self) {
+        self.commits_failed.add(1);
+    }
+
+    fn opened(&self, report: &OpenReport) {
+        self.replay_seconds.set(self.made.elapsed().as_secs_f64());
+        if let Some(lost) = &report.lost {
+            self.log_damages.add(1);
+            self.log_lost_bytes.add(lost.bytes);
+        }
+    }
+
+    fn cut_started(&self) {
+        self.cuts_triggered.add(1);
+        self.cut_running.set(1.0);
+        *self.cut_since.lock() = Some(Instant::now());
+    }
+
+    fn cut(&self, report: &CutReport) {
+        if report.block.is_some() {
+            self.cuts.add(1);
+        }
+        self.head_truncations.add(1);
+        self.cut_ended();
+    }
+
+    fn cut_failed(&self) {
+        self.cuts_failed.add(1);
+        self.cut_ended();
+    }
+
+    fn log_truncated(&self) {
+        self.log_truncations.add(1);
+    }
+
+    fn log_truncation_failed(&self) {
+        self.log_truncations.add(1);
+        self.log_truncations_failed.add(1);
+    }
+
+    fn block_set_aside(&self, _: &SetAside) {
+        self.blocks_set_aside.add(1);
+    }
+}
+
+type Size = (&'static str, Type, &'static str, fn(&Stats) -> f64);
+
+/// What Prometheus shows for the times of an empty head.
+const NO_MIN_TIME: i64 = i64::MAX;
+const NO_MAX_TIME: i64 = i64::MIN;
+
+/// Families that are one number of [`Stats`] each.
+const SIZES: &[Size] = &[
+    ("prometheus_tsdb_head_series", Type::Gauge, "Total number of series in the head block.", |s| {
+        s.series as f64
+    }),
+    (
+        "prometheus_tsdb_head_series_created_total",
+        Type::Counter,
+        "Total number of series created in the head",
+        |s| s.births as f64,
+    ),
+    (
+        "prometheus_tsdb_head_series_removed_total",
+        Type::Counter,
+        "Total number of series removed in the head",
+        |s| s.forgotten as f64,
+    ),
+    ("prometheus_tsdb_head_chunks", Type::Gauge, "Total number of chunks in the head block.", |s| {
+        s.chunks as f64
+    }),
+    (
+        "prometheus_tsdb_head_min_time",
+        Type::Gauge,
+        "Minimum time bound of the head block. The unit is decided by the library consumer.",
+        |s| s.min_time.unwrap_or(NO_MIN_TIME) as f64,
+    ),
+    (
+        "prometheus_tsdb_head_max_time",
+        Type::Gauge,
+        "Maximum timestamp of the head block. The unit is decided by the library consumer.",
+        |s| s.max_time.unwrap_or(NO_MAX_TIME) as f64,
+    ),
+    (
+        "prometheus_tsdb_lowest_timestamp",
+        Type::Gauge,
+        "Lowest timestamp value stored in the database. The unit is decided by the library consumer.",
+        |s| lowest(s) as f64,
+    ),
+    (
+        "prometheus_tsdb_symbol_table_size_bytes",
+        Type::Gauge,
+        "Size of symbol table in memory for loaded blocks",
+        |s| s.bytes.symbols as f64,
+    ),
+    ("prometheus_tsdb_blocks_loaded", Type::Gauge, "Number of currently loaded data blocks", |s| {
+        s.blocks as f64
+    }),
+    (
+        "thanos_receive_tsdb_blocks_loaded",
+        Type::Gauge,
+        "Number of currently loaded data blocks, under the name that runbooks use.",
+        |s| s.blocks as f64,
+    ),
+    (
+        "prometheus_tsdb_storage_blocks_bytes",
+        Type::Gauge,
+        "The number of bytes that are currently used for local storage by all blocks.",
+        |s| s.block_bytes as f64,
+    ),
+    (
+        "prometheus_tsdb_wal_segment_current",
+        Type::Gauge,
+        "Write log segment index that TSDB is currently writing to.",
+        |s| s.log_segment as f64,
+    ),
+    ("prometheus_tsdb_wal_storage_size_bytes", Type::Gauge, "Size of the write log directory.", |s| {
+        s.log_bytes as f64
+    }),
+    ("sarsen_tsdb_log_segments", Type::Gauge, "Segments of the log.", |s| s.log_segments as f64),
+    ("sarsen_tsdb_head_labels", Type::Gauge, "Distinct labels in the head.", |s| s.labels as f64),
+];
+
+fn lowest(stats: &Stats) -> i64 {
+    let head = stats.min_time.unwrap_or(NO_MIN_TIME);
+    stats.blocks_min_time.map_or(head, |blocks| blocks.min(head))
+}
+
+fn write_sizes(page: &mut Page, databases: &[(String, Stats)]) {
+    if databases.is_empty() {
+        return;
+    }
+    for (name, kind, help, size) in SIZES {
+        page.family(name, *kind, help);
+        for (tenant, stats) in databases {
+            page.sample(name, "", &[("tenant", tenant)], size(stats));
+        }
+    }
+    let name = "sarsen_tsdb_head_bytes";
+    page.family(name, Type::Gauge, "Bytes of the head in memory, by part.");
+    for (tenant, stats) in databases {
+        let bytes = &stats.bytes;
+        for (part, size) in [
+            ("symbols", bytes.symbols),
+            ("labels", bytes.labels),
+            ("postings", bytes.postings),
+            ("series", bytes.series),
+            ("open_chunks", bytes.open_chunks),
+            ("finished_chunks", bytes.finished_chunks),
+            ("map", bytes.map),
+        ] {
+            page.sample(name, "", &[("part", part), ("tenant", tenant)], size as f64);
+        }
+    }
+}
