@@ -165,9 +165,9 @@ impl Wal {
             disk.sync_dir(dir).map_err(Error::on("syncing", dir))?;
         }
         repair::clean(disk.as_ref(), dir)?;
-        let cut = repair::cut(disk.as_ref(), &log, start)?;
+        repair::cut(disk.as_ref(), &log, start)?;
         // Bytes that a process left behind when it was killed can be read and need not be on the disk.
-        let proven = start.offset == 0 || cut.synced;
+        let proven = start.offset == 0;
         let stage = Stage::new(start, options.segment_bytes);
         let written = stage.count();
         let output = Output::new(disk, log, (!proven).then_some(start.segment), options.reserve_bytes);

@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_scrape_is_one_time_and_rising_ids() {
-        assert_eq!(round_trip(&[1_700_000_000_000; 2000]), 6 + 1 + 2);
+        assert_eq!(round_trip(&[1_700_000_000_000; 2000]), 7 + 1 + 2);
         assert_eq!(round_trip(&(5..2005).collect::<Vec<_>>()), 1 + 1 + 2);
     }
 }
