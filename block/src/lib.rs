@@ -17,16 +17,19 @@ mod chunk;
 mod chunkfile;
 pub mod codec;
 mod error;
+mod index;
 pub mod json;
 mod labels;
 mod meta;
 mod postings;
+mod reader;
 mod regex;
 mod sample;
 mod series;
 mod source;
 mod time;
 mod tombstones;
+mod writer;
 
 pub use chunk::{
     Chunk, ChunkCut, ChunkIter, ChunkMeta, ChunkRef, Encoding, TimedChunk, XorAppender, XorIter,
@@ -36,6 +39,7 @@ pub use chunkfile::{
     check_chunk_file_header, read_chunk, record_len, record_size,
 };
 pub use error::{Advice, Corrupt, Error};
+pub use index::{IndexReader, IndexSeries, IndexWriter, Stage, Toc, WrittenIndex};
 pub use labels::{
     Labels, LabelsBuilder, LabelsIter, LabelsRef, METRIC_NAME, MatchOp, Matcher, SeriesHash, SeriesHasher,
 };
@@ -43,9 +47,14 @@ pub use meta::{
     BlockFile, BlockId, BlockMeta, BlockStats, Compaction, FileHash, IndexStats, Parent, ThanosMeta,
     UploadTime,
 };
-pub use postings::{Difference, EncodedWalk, Intersection, ListWalk, Postings, SeriesNo, Union};
+pub use postings::{
+    Difference, EncodedWalk, Intersection, ListWalk, Postings, PostingsSource, SeriesNo, Union,
+    select_postings,
+};
+pub use reader::{Block, BlockChunkSet};
 pub use sample::{NORMAL_NAN_BITS, STALE_NAN_BITS, Sample, SampleIter, Value, is_stale};
 pub use series::{ChunkSeries, ChunkSet, Decode, Merge, SampleSeries, SampleSet, decode_chunks};
 pub use source::Source;
 pub use time::{TimeRange, Timestamp};
 pub use tombstones::Tombstones;
+pub use writer::{BlockSink, BlockWriter, BlockWriterOptions, WrittenBlock};

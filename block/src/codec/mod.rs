@@ -11,6 +11,33 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(bytes)
 }
 
+/// The CRC-32C of bytes that come in pieces.
+#[derive(Debug, Clone)]
+pub struct Crc32c(crc_fast::Digest);
+
+impl Default for Crc32c {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Crc32c {
+    /// The checksum of nothing yet.
+    pub fn new() -> Self {
+        Self(crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi))
+    }
+
+    /// Adds the next piece.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The checksum of all pieces so far.
+    pub fn value(&self) -> u32 {
+        self.0.finalize() as u32
+    }
+}
+
 /// Appends a big-endian `u16`.
 pub fn put_u16(out: &mut Vec<u8>, value: u16) {
     out.extend_from_slice(&value.to_be_bytes());
@@ -213,6 +240,9 @@ mod tests {
             prop_assert_eq!(out.len(), uvarint_len(u));
             put_varint(&mut out, i);
             put_str(&mut out, &s);
+            let mut crc = Crc32c::new();
+            out.chunks(3).for_each(|piece| crc.update(piece));
+            prop_assert_eq!(crc.value(), crc32c(&out));
             let mut reader = Reader::new("t", &out);
             prop_assert_eq!(reader.uvarint("u").unwrap(), u);
             prop_assert_eq!(reader.varint("i").unwrap(), i);

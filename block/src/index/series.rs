@@ -1,0 +1,118 @@
+//! A series entry: its labels as symbols, and where its chunks lie.
+//!
+//! ```text
+//! len uvarint | content | crc: be32 over the content
+//! content: labels uvarint, per label: name symbol uvarint, value symbol uvarint
+//!          chunks uvarint, first: min varint, max - min uvarint, ref uvarint
+//!                          next:  min - last max uvarint, max - min uvarint, ref - last ref varint
+//! ```
+
+use super::symbols::Symbols;
+use crate::chunk::{ChunkMeta, ChunkRef};
+use crate::codec::{Reader, crc32c, put_u32, put_uvarint, put_varint};
+use crate::error::Error;
+use crate::labels::LabelsBuilder;
+use crate::time::TimeRange;
+
+const OBJECT: &str = "index series";
+
+/// The content of the entry that `bytes` begin with, checked. `bytes` may go on behind it; `base` is their offset.
+pub(crate) fn checked_entry(bytes: &[u8], base: u64) -> Result<&[u8], Error> {
+    let mut reader = Reader::new(OBJECT, bytes).based_at(base);
+    let len = reader.length(reader.remaining(), "length of the entry")?;
+    let content = reader.take(len, "the entry")?;
+    if reader.u32("checksum of the entry")? != crc32c(content) {
+        return Err(Error::corrupt(OBJECT, base, "checksum of the entry does not match"));
+    }
+    Ok(content)
+}
+
+/// How many bytes an entry takes that begins with `head`, its first bytes (ten are enough).
+pub(crate) fn entry_len(head: &[u8], base: u64) -> Result<u64, Error> {
+    let mut reader = Reader::new(OBJECT, head).based_at(base);
+    let len = reader.uvarint("length of the entry")?;
+    let around = reader.position() as u64 + 4;
+    len.checked_add(around).ok_or_else(|| reader.corrupt(format!("an entry of {len} bytes")))
+}
+
+/// Reads the content of an entry: shows names and values in the order of the entry, and appends its chunks.
+pub(crate) fn decode_content<'s>(
+    content: &[u8],
+    base: u64,
+    symbols: &'s Symbols,
+    chunks: &mut Vec<ChunkMeta>,
+    mut show: impl FnMut(&'s [u8], &'s [u8]),
+) -> Result<(), Error> {
+    let mut reader = Reader::new(OBJECT, content).based_at(base);
+    for _ in 0..reader.length(reader.remaining() / 2, "number of labels")? {
+        let name = symbols.get(reader.uvarint("name symbol")?)?;
+        show(name, symbols.get(reader.uvarint("value symbol")?)?);
+    }
+    let count = reader.length(reader.remaining() / 3, "number of chunks")?;
+    chunks.reserve(count);
+    let mut last: Option<ChunkMeta> = None;
+    for _ in 0..count {
+        let min = match last {
+            None => Some(reader.varint("min time")?),
+            Some(last) => last.range.max.checked_add_unsigned(reader.uvarint("min time")?),
+        };
+        let max = min.and_then(|min| min.checked_add_unsigned(reader.uvarint("max time").ok()?));
+        let (Some(min), Some(max)) = (min, max) else {
+            return Err(reader.corrupt("a time of a chunk is cut off or has more than 64 bits"));
+        };
+        let chunk_ref = match last {
+            None => Some(reader.uvarint("chunk reference")?),
+            Some(last) => last.chunk_ref.0.checked_add_signed(reader.varint("chunk reference")?),
+        };
+        let chunk_ref = chunk_ref.ok_or_else(|| reader.corrupt("a chunk reference of more than 64 bits"))?;
+        let chunk = ChunkMeta { range: TimeRange::new(min, max), chunk_ref: ChunkRef(chunk_ref) };
+        chunks.push(chunk);
+        last = Some(chunk);
+    }
+    reader.finish()
+}
+
+/// The same, with the labels collected in a builder.
+pub(crate) fn decode_into(
+    content: &[u8],
+    base: u64,
+    symbols: &Symbols,
+    labels: &mut LabelsBuilder,
+    chunks: &mut Vec<ChunkMeta>,
+) -> Result<(), Error> {
+    labels.clear();
+    decode_content(content, base, symbols, chunks, |name, value| labels.push(name, value))
+}
+
+/// Appends an entry. `labels` are symbols of names and values, by name.
+pub(crate) fn put_entry(
+    out: &mut Vec<u8>,
+    content: &mut Vec<u8>,
+    labels: &[(u32, u32)],
+    chunks: &[ChunkMeta],
+) {
+    content.clear();
+    put_uvarint(content, labels.len() as u64);
+    for &(name, value) in labels {
+        put_uvarint(content, u64::from(name));
+        put_uvarint(content, u64::from(value));
+    }
+    put_uvarint(content, chunks.len() as u64);
+    let mut last: Option<&ChunkMeta> = None;
+    for chunk in chunks {
+        let TimeRange { min, max } = chunk.range;
+        match last {
+            None => put_varint(content, min),
+            Some(last) => put_uvarint(content, min.abs_diff(last.range.max)),
+        }
+        put_uvarint(content, max.abs_diff(min));
+        match last {
+            None => put_uvarint(content, chunk.chunk_ref.0),
+            Some(last) => put_varint(content, chunk.chunk_ref.0.wrapping_sub(last.chunk_ref.0) as i64),
+        }
+        last = Some(chunk);
+    }
+    put_uvarint(out, content.len() as u64);
+    out.extend_from_slice(content);
+    put_u32(out, crc32c(content));
+}
