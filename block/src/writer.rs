@@ -82,7 +82,7 @@ pub struct BlockWriter<S: BlockSink> {
 struct Written {
     stats: BlockStats,
     range: Option<TimeRange>,
-    chunk_max_size: u64,
+    chunk_max_size: i64,
     segments: u32,
     chunk_bytes: u64,
 }
@@ -172,7 +172,10 @@ impl<S: BlockSink> BlockWriter<S> {
             sink,
             stats: BlockStats { num_series: series, ..written.stats },
             range: written.range,
-            index_stats: IndexStats { series_max_size, chunk_max_size: written.chunk_max_size },
+            index_stats: IndexStats {
+                series_max_size: series_max_size.cast_signed(),
+                chunk_max_size: written.chunk_max_size,
+            },
             segments: written.segments,
             size: size + written.chunk_bytes,
         })
@@ -205,7 +208,7 @@ impl Written {
             if let [at, next] = pair
                 && at.segment() == next.segment()
             {
-                let size = u64::from(next.offset().saturating_sub(at.offset()));
+                let size = i64::from(next.offset()) - i64::from(at.offset());
                 self.chunk_max_size = self.chunk_max_size.max(size);
             }
         }

@@ -125,13 +125,14 @@ pub struct FileHash {
     pub value: String,
 }
 
-/// What a gateway wants to know before it reads an index by ranges. Zero: unknown.
+/// What a gateway wants to know before it reads an index by ranges. Zero: unknown. Signed, because a negative number in
+/// a file is read by Thanos and so by us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct IndexStats {
     /// At most how many bytes from the start of one series entry to the start of the next.
-    pub series_max_size: u64,
+    pub series_max_size: i64,
     /// At most how many bytes from one chunk to the next, but for the last two chunks of each series.
-    pub chunk_max_size: u64,
+    pub chunk_max_size: i64,
 }
 
 impl BlockMeta {

@@ -238,8 +238,8 @@ fn read_thanos(fields: Fields<'_>) -> Result<ThanosMeta, Error> {
         files: fields.objects("files")?.into_iter().map(file).collect::<Result<_, Error>>()?,
         rewrites: fields.list("rewrites")?.to_vec(),
         index_stats: IndexStats {
-            series_max_size: sizes.u64("series_max_size")?,
-            chunk_max_size: sizes.u64("chunk_max_size")?,
+            series_max_size: sizes.i64("series_max_size")?,
+            chunk_max_size: sizes.i64("chunk_max_size")?,
         },
         extensions,
         upload_time: read_upload_time(&fields)?,
