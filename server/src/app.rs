@@ -34,7 +34,7 @@ async fn receive(config: ReceiveConfig) -> Result<(), Failure> {
     let listener = net::bind(&config.http_address).await.map_err(Failure::Run)?;
     probe.healthy();
     let stop = CancellationToken::new();
-    let options = ServeOptions { grace: config.http_grace, tls: None };
+    let options = ServeOptions::of(&config.web, config.http_grace).map_err(Failure::Usage)?;
     tracing::info!(address = %config.http_address, "listening for requests and metrics");
     let server =
         tokio::spawn(net::serve(listener, net::admin_routes(probe.clone(), registry), options, stop.clone()));

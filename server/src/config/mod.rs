@@ -11,3 +11,5 @@ pub(crate) mod receive;
 pub(crate) mod standalone;
 pub(crate) mod tls;
 mod values;
+#[cfg(feature = "receive")]
+pub(crate) mod web;

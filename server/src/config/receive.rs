@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::content::Content;
 use super::flags::{Fault, Flag, Given, Kind};
 use super::tls::ServerTlsFiles;
+use super::web::WebConfig;
 use crate::receive::{
     IntakeOptions, LimitsSource, ReceiveOptions, ShippingOptions, StorageOptions, SyncChoice, TenancyOptions,
 };
@@ -274,8 +275,8 @@ pub(crate) struct ReceiveConfig {
     pub(crate) http_address: String,
     /// Time for open requests to end after a stop signal.
     pub(crate) http_grace: Duration,
-    /// Path of the web configuration file.
-    pub(crate) web_config: Option<String>,
+    /// TLS, headers and passwords of the listener at `http_address`.
+    pub(crate) web: WebConfig,
     /// Where remote write is taken; empty: only at `http_address`.
     pub(crate) write_address: String,
     pub(crate) write_tls: Option<ServerTlsFiles>,
@@ -311,7 +312,7 @@ impl ReceiveConfig {
         Ok(Self {
             http_address: given.text("http-address").to_owned(),
             http_grace: given.duration("http-grace-period")?,
-            web_config: given.text_if_any("http.config"),
+            web: WebConfig::read(given.text_if_any("http.config").as_deref())?,
             write_address: given.text("remote-write.address").to_owned(),
             write_tls: ServerTlsFiles::of(given, "remote-write.server-tls")?,
             role: ReceiveOptions {

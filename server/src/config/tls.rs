@@ -11,6 +11,8 @@ pub(crate) struct ServerTlsFiles {
     pub(crate) key: String,
     /// PEM file with the authorities of client certificates; none: clients need no certificate.
     pub(crate) client_ca: Option<String>,
+    /// Whether a client may come without a certificate although authorities are named.
+    pub(crate) client_optional: bool,
     /// Whether TLS 1.2 is offered beside 1.3.
     pub(crate) allow_tls12: bool,
     /// Cipher suites of TLS 1.2 by their Go names; empty: all.
@@ -32,6 +34,7 @@ impl ServerTlsFiles {
                 cert,
                 key,
                 client_ca: flag("client-ca"),
+                client_optional: false,
                 allow_tls12: given.text(&format!("{prefix}-min-version")) != "1.3",
                 ciphers: given.all(&format!("{prefix}-ciphers")).to_vec(),
                 curves: given.all(&format!("{prefix}-curves")).to_vec(),

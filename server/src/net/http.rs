@@ -19,18 +19,41 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::guard::Guard;
 use super::tls::ServerTls;
+use crate::config::tls::ServerTlsFiles;
+use crate::config::web::WebConfig;
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const HEADERS: Duration = Duration::from_secs(30);
 const CONNECTIONS: usize = 8192;
 
-/// How a listener behaves.
+/// How a listener behaves. The default is plain HTTP for everybody that drops open requests at once on a stop.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ServeOptions {
-    /// Time for open requests to end after the stop signal.
-    pub(crate) grace: Duration,
-    pub(crate) tls: Option<Arc<ServerTls>>,
+    grace: Duration,
+    tls: Option<Arc<ServerTls>>,
+    guard: Option<Arc<Guard>>,
+    http1_only: bool,
+}
+
+impl ServeOptions {
+    /// A plain listener that gives open requests this long to end.
+    pub(crate) fn plain(grace: Duration) -> Self {
+        Self { grace, ..Self::default() }
+    }
+
+    /// The listener that a web configuration describes; reads its certificates.
+    pub(crate) fn of(web: &WebConfig, grace: Duration) -> Result<Self, String> {
+        let tls = web.tls.clone().map(ServerTls::load).transpose()?.map(Arc::new);
+        Ok(Self { grace, tls, guard: Guard::new(web)?, http1_only: web.http1_only })
+    }
+
+    /// The same listener with this TLS instead; reads its certificates.
+    pub(crate) fn with_tls(self, files: Option<&ServerTlsFiles>) -> Result<Self, String> {
+        let tls = files.cloned().map(ServerTls::load).transpose()?.map(Arc::new);
+        Ok(Self { tls, ..self })
+    }
 }
 
 /// Takes an address as Go programs write it: `host:port`, `:port` for every interface.
@@ -53,6 +76,10 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) {
     let graceful = GracefulShutdown::new();
+    let router = match &options.guard {
+        Some(guard) => Arc::clone(guard).before(router),
+        None => router,
+    };
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let accepted = tokio::select! {
@@ -68,9 +95,9 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let (router, tls, watcher) = (router.clone(), options.tls.clone(), graceful.watcher());
+        let (router, options, watcher) = (router.clone(), options.clone(), graceful.watcher());
         tokio::spawn(async move {
-            if let Err(err) = connection(stream, router, tls, watcher).await {
+            if let Err(err) = connection(stream, router, options, watcher).await {
                 tracing::debug!(peer = %peer, err = %err, "connection ended");
             }
             drop(place);
@@ -96,25 +123,33 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 async fn connection(
     stream: TcpStream,
     router: Router,
-    tls: Option<Arc<ServerTls>>,
+    options: ServeOptions,
     watcher: Watcher,
 ) -> Result<(), Failure> {
-    match tls {
-        None => exchange(stream, router, watcher).await,
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    if options.http1_only {
+        builder = builder.http1_only();
+    }
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
+    builder.http2().timer(TokioTimer::new());
+    match options.tls {
+        None => exchange(&builder, stream, router, watcher).await,
         Some(tls) => {
             let stream = tokio::time::timeout(HANDSHAKE, tls.acceptor().accept(stream)).await??;
-            exchange(stream, router, watcher).await
+            exchange(&builder, stream, router, watcher).await
         }
     }
 }
 
-async fn exchange<S>(stream: S, router: Router, watcher: Watcher) -> Result<(), Failure>
+async fn exchange<S>(
+    builder: &auto::Builder<TokioExecutor>,
+    stream: S,
+    router: Router,
+    watcher: Watcher,
+) -> Result<(), Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
-    builder.http2().timer(TokioTimer::new());
     let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     watcher.watch(served.into_owned()).await
 }
@@ -141,7 +176,7 @@ mod tests {
                 }),
             )
         };
-        let options = ServeOptions { grace: Duration::from_secs(20), tls: None };
+        let options = ServeOptions::plain(Duration::from_secs(20));
         let server = tokio::spawn(serve(listener, router, options, stop.clone()));
         let request = tokio::spawn(reqwest::get(format!("http://{address}/slow")));
         let _began = begun.acquire().await.unwrap();

@@ -79,8 +79,9 @@ fn build(files: &ServerTlsFiles) -> Result<ServerConfig, String> {
             for authority in certificates(path)? {
                 roots.add(authority).map_err(|why| format!("{path}: {why}"))?;
             }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
-            builder.with_client_cert_verifier(verifier.map_err(|why| format!("{path}: {why}"))?)
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = if files.client_optional { verifier.allow_unauthenticated() } else { verifier };
+            builder.with_client_cert_verifier(verifier.build().map_err(|why| format!("{path}: {why}"))?)
         }
     };
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|why| format!("{}: {why}", files.key))?;
