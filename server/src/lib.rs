@@ -9,6 +9,8 @@
 //! | `config/` | text and flags to checked settings |
 //! | `logging` | log lines as Thanos' programs write them |
 //! | `metrics/` | what the outside sees of our doings |
+//! | `wire/` | foreign bytes to our nouns and back |
+//! | `receive/` | a request becomes commits, commits become a verdict |
 //! | `net/` | listeners, TLS, graceful stop, probes |
 //! | `app` | the only room that builds and joins things |
 //! | `tools/` | look, check, dump, repair |
@@ -27,6 +29,8 @@ mod metrics;
 mod net;
 #[cfg(feature = "receive")]
 pub mod receive;
+#[cfg(feature = "receive")]
+pub mod wire;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
