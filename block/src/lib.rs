@@ -29,6 +29,7 @@ mod series;
 mod source;
 mod time;
 mod tombstones;
+mod verify;
 mod writer;
 
 pub use chunk::{
@@ -57,4 +58,5 @@ pub use series::{ChunkSeries, ChunkSet, Decode, Merge, SampleSeries, SampleSet, 
 pub use source::Source;
 pub use time::{TimeRange, Timestamp};
 pub use tombstones::Tombstones;
+pub use verify::{Fault, MAX_FAULTS, Report, verify};
 pub use writer::{BlockSink, BlockWriter, BlockWriterOptions, WrittenBlock};

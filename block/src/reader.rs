@@ -121,6 +121,11 @@ impl Block {
         self.0.chunk(at, &mut Window::default())
     }
 
+    /// The same, through a window on the chunk's file.
+    pub(crate) fn chunk_through(&self, at: ChunkRef, window: &mut Window) -> Result<Chunk, Error> {
+        self.0.chunk(at, window)
+    }
+
     /// The series that all `matchers` accept and that have a chunk which overlaps `range`, with these chunks.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use golden::{GoldenBlock, SeriesLine, blocks, text};
 use sarsen_block::{
     Block, BlockMeta, BlockSink, BlockWriter, BlockWriterOptions, ChunkRef, ChunkSet, IndexReader,
     IndexWriter, Labels, Matcher, Postings, PostingsSource, SeriesNo, Source, TimeRange, TimedChunk,
-    Tombstones, WrittenBlock,
+    Tombstones, WrittenBlock, verify,
 };
 use serde::Deserialize;
 
@@ -340,5 +340,14 @@ fn a_range_selects_the_chunks_that_overlap_it() {
             }
             assert_eq!(wanted.next(), None);
         }
+    }
+}
+
+#[test]
+fn nothing_is_wrong_with_blocks_of_prometheus() {
+    for block in blocks() {
+        let report = verify(&open(&block));
+        assert_eq!(report.faults, [], "{}", block.dir.display());
+        assert_eq!(report.stats, open(&block).meta().stats);
     }
 }

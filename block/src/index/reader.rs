@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::series::{checked_entry, decode_into, entry_len};
+use super::series::{checked_entry, decode_content, entry_len};
 use super::symbols::Symbols;
 use super::table::{Entry, PostingsTable};
 use super::{HEADER_LEN, SERIES_ALIGNMENT, Toc, Version};
@@ -170,7 +170,7 @@ impl IndexReader {
     }
 
     /// The content of a series' entry, checked, and the offset at which it begins (within ten bytes).
-    pub(crate) fn series_content(&self, no: SeriesNo, window: &mut Window) -> Result<(Bytes, u64), Error> {
+    fn series_content(&self, no: SeriesNo, window: &mut Window) -> Result<(Bytes, u64), Error> {
         const OBJECT: &str = "index series";
         let at = self.series_offset(no);
         let head = window.at_least(&*self.source, at, HEAD, OBJECT)?;
@@ -184,6 +184,19 @@ impl IndexReader {
         Ok((content, at))
     }
 
+    /// Reads an entry through a window that it shares with its neighbours, and shows its labels as they stand there.
+    pub(crate) fn read_entry<'s>(
+        &'s self,
+        no: SeriesNo,
+        window: &mut Window,
+        chunks: &mut Vec<ChunkMeta>,
+        show: impl FnMut(&'s [u8], &'s [u8]),
+    ) -> Result<(), Error> {
+        let (content, at) = self.series_content(no, window)?;
+        chunks.clear();
+        decode_content(&content, at, &self.symbols, chunks, show)
+    }
+
     /// Reads a series through a window that it shares with its neighbours.
     pub(crate) fn read_series(
         &self,
@@ -192,9 +205,8 @@ impl IndexReader {
         labels: &mut LabelsBuilder,
         chunks: &mut Vec<ChunkMeta>,
     ) -> Result<(), Error> {
-        let (content, at) = self.series_content(no, window)?;
-        chunks.clear();
-        decode_into(&content, at, &self.symbols, labels, chunks)
+        labels.clear();
+        self.read_entry(no, window, chunks, |name, value| labels.push(name, value))
     }
 
     pub(crate) const fn symbol_table(&self) -> &Symbols {

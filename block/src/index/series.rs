@@ -11,7 +11,6 @@ use super::symbols::Symbols;
 use crate::chunk::{ChunkMeta, ChunkRef};
 use crate::codec::{Reader, crc32c, put_u32, put_uvarint, put_varint};
 use crate::error::Error;
-use crate::labels::LabelsBuilder;
 use crate::time::TimeRange;
 
 const OBJECT: &str = "index series";
@@ -70,18 +69,6 @@ pub(crate) fn decode_content<'s>(
         last = Some(chunk);
     }
     reader.finish()
-}
-
-/// The same, with the labels collected in a builder.
-pub(crate) fn decode_into(
-    content: &[u8],
-    base: u64,
-    symbols: &Symbols,
-    labels: &mut LabelsBuilder,
-    chunks: &mut Vec<ChunkMeta>,
-) -> Result<(), Error> {
-    labels.clear();
-    decode_content(content, base, symbols, chunks, |name, value| labels.push(name, value))
 }
 
 /// Appends an entry. `labels` are symbols of names and values, by name.

@@ -47,11 +47,6 @@ impl Symbols {
         Ok(Self { base, version, count, places, body })
     }
 
-    /// How many symbols there are.
-    pub(crate) const fn count(&self) -> usize {
-        self.count
-    }
-
     /// Bytes that the table holds in memory besides the section itself.
     pub(crate) fn index_bytes(&self) -> usize {
         self.places.capacity() * size_of::<u32>()

@@ -14,11 +14,6 @@ use crate::error::Error;
 
 const OBJECT: &str = "index postings";
 
-/// How many bytes a list of `count` numbers takes, its length and checksum included, its padding not.
-pub(crate) const fn postings_len(count: u64) -> u64 {
-    12 + 4 * count
-}
-
 /// The walk over the list that `bytes` hold: from its length field to its checksum and not a byte more.
 /// `base` is the offset of `bytes` in the index, for errors.
 ///

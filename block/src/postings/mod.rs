@@ -14,8 +14,6 @@ pub use select::{PostingsSource, select_postings};
 pub use set::{Difference, Intersection, Union};
 
 pub(crate) use encode::decode_postings;
-#[cfg(test)]
-pub(crate) use encode::postings_len;
 
 /// The number of a series in one block or one head. In an index it is the offset of the series' entry divided by 16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
