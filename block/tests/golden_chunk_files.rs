@@ -125,7 +125,7 @@ impl Open {
     }
 
     fn fits(&mut self, t: i64) -> bool {
-        !self.cut.is_due(t, &self.appender, &self.bytes)
+        !self.cut.is_due(t, &self.appender, self.bytes.len())
     }
 
     fn append(&mut self, sample: Point) {

@@ -15,8 +15,10 @@ pub enum Error {
         directory: String,
     },
     /// The log is damaged in its middle, or behind what was acknowledged.
-    #[error("log segment {segment} is damaged at offset {offset}: {why}")]
+    #[error("{} {segment} is damaged at offset {offset}: {why}", if *in_checkpoint { "checkpoint" } else { "log segment" })]
     Damaged {
+        /// In the checkpoint, not in a segment; `segment` is then the number of the checkpoint.
+        in_checkpoint: bool,
         /// Number of the segment.
         segment: u64,
         /// Offset of the first byte that cannot be believed.
@@ -24,12 +26,15 @@ pub enum Error {
         /// What is wrong there.
         why: String,
     },
-    /// A write or sync failed earlier, and this database takes no more samples until it is opened anew.
-    #[error("the log failed and is closed until the database is opened again: {why}")]
+    /// A commit failed half way, and this database takes no more samples until it is opened anew.
+    #[error("memory and log differ until the database is opened again: {why}")]
     Latched {
-        /// The first failure.
+        /// What happened.
         why: String,
     },
+    /// The log failed. After a failed write or sync it stays closed until the database is opened anew.
+    #[error(transparent)]
+    Log(#[from] sarsen_wal::Error),
     /// The database was closed.
     #[error("the database is closed")]
     Closed,
@@ -90,11 +95,28 @@ impl Error {
             Self::Latched { .. } | Self::Closed => Advice::Reopen,
             Self::Invalid { .. } | Self::Full { .. } => Advice::Refuse,
             Self::Damaged { .. } => Advice::Stop,
+            Self::Log(error) => match error.advice() {
+                sarsen_wal::Advice::Retry => Advice::Retry,
+                sarsen_wal::Advice::Reopen => Advice::Reopen,
+                sarsen_wal::Advice::Refuse => Advice::Refuse,
+                sarsen_wal::Advice::Stop => Advice::Stop,
+            },
             Self::Block(error) => match error.advice() {
                 sarsen_block::Advice::Retry => Advice::Retry,
                 sarsen_block::Advice::Refuse => Advice::Refuse,
                 sarsen_block::Advice::SetAside => Advice::Stop,
             },
+        }
+    }
+
+    /// Whether a full disk is the cause.
+    pub fn is_full_disk(&self) -> bool {
+        match self {
+            Self::Log(error) => error.is_full(),
+            Self::Io { source, .. } | Self::Block(sarsen_block::Error::Io { source, .. }) => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            _ => false,
         }
     }
 }

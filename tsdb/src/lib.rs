@@ -1,17 +1,69 @@
 //! The embedded time series database: append, query, cut blocks.
+//!
+//! A [`Db`] is a directory: a log of what was written last, and blocks in Prometheus' format for everything older. Samples
+//! are staged in an [`Appender`] and committed as a batch; the [`Pending`] of a commit returns when the batch is on disk.
+//! Nothing happens behind the caller's back: [`Db::maintain`] does what is due at the moment the caller names, and
+//! returns what it did. Needs no async runtime and starts no thread.
+//!
+//! ```
+//! # let directory = tempfile::tempdir()?;
+//! # let directory = directory.path();
+//! use sarsen_block::{Decode, Labels, Matcher, SampleSet, TimeRange};
+//! use sarsen_tsdb::Db;
+//!
+//! let db = Db::builder(directory).hash_seed([1, 2, 3, 4]).open()?;
+//! let labels = Labels::from_pairs([("__name__", "temperature"), ("room", "kitchen")])?;
+//!
+//! let mut batch = db.appender();
+//! batch.append(labels.as_ref(), 1_700_000_000_000, 21.5);
+//! batch.append(labels.as_ref(), 1_700_000_015_000, 21.6);
+//! let commit = batch.commit()?;
+//! assert_eq!(commit.committed.accepted, 2);
+//! commit.pending.wait()?; // on disk
+//!
+//! let range = TimeRange::new(1_700_000_000_000, 1_700_000_060_000);
+//! let matchers = [Matcher::equal("room", "kitchen")];
+//! let mut found = Decode::new(db.querier(range).select(&matchers)?, range);
+//! let series = found.next()?.ok_or("no series")?;
+//! assert_eq!((series.labels, series.samples.len()), (labels, 2));
+//!
+//! db.maintain(1_700_000_060_000)?; // once a minute or so
+//! db.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Rooms in reading order: `db` and `builder` (the handle and how it comes to be), `appender` (stage and commit), `head` (what is in
+//! memory), `replay` (from log to head), `upkeep` and `head_compaction` (from head to block), `blocks` (local blocks),
+//! `query` (head and blocks as one). `DESIGN.md` tells the write path, the lock order and what a crash leaves.
 
 #![forbid(unsafe_code)]
 
+mod appender;
+mod blocks;
+mod builder;
+mod db;
 mod error;
+mod head;
+mod head_compaction;
+mod lock;
 mod observer;
 mod options;
 mod outcome;
+mod query;
+mod replay;
 mod report;
 mod stats;
+mod upkeep;
 
+pub use appender::{Appender, Commit, Pending, wait_all};
+pub use blocks::BlockInfo;
+pub use builder::Builder;
+pub use db::Db;
 pub use error::{Advice, Error};
 pub use observer::TsdbObserver;
 pub use options::{OnDamage, Options};
 pub use outcome::{Committed, Reason, Refusal};
+pub use query::{Querier, Selected};
 pub use report::{CutReport, Lost, MaintainReport, OpenReport, SetAside};
+pub use sarsen_wal::{Position, SyncPolicy};
 pub use stats::{HeadBytes, Stats};

@@ -4,6 +4,7 @@
 //! builder.
 
 use sarsen_block::Timestamp;
+use sarsen_wal::SyncPolicy;
 
 use crate::error::Error;
 
@@ -29,6 +30,12 @@ pub struct Options {
     pub idle_grace: Timestamp,
     /// What to do when the log is damaged.
     pub on_damage: OnDamage,
+    /// When a commit counts as being on disk. Every commit.
+    pub sync: SyncPolicy,
+    /// Bytes after which the log begins a new segment. 128 MiB.
+    pub log_segment_bytes: u64,
+    /// Whether large log records are packed. Yes.
+    pub log_compression: bool,
     /// Bytes after which a block begins a new chunk file; 512 MiB.
     pub chunk_segment_size: u64,
 }
@@ -39,6 +46,9 @@ impl Default for Options {
             block_range: 2 * 60 * 60 * 1000,
             idle_grace: 5 * 60 * 1000,
             on_damage: OnDamage::Stop,
+            sync: SyncPolicy::EveryCommit,
+            log_segment_bytes: 128 << 20,
+            log_compression: true,
             chunk_segment_size: 512 * 1024 * 1024,
         }
     }

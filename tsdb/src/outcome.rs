@@ -12,6 +12,8 @@ pub enum Reason {
     DuplicateValue,
     /// Beyond the limit that the caller set for this batch.
     TooFarInFuture,
+    /// References of the head have run out (some four billion series or cells).
+    HeadFull,
 }
 
 /// A sample that was not stored.

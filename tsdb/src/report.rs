@@ -4,17 +4,24 @@ use std::path::PathBuf;
 
 use sarsen_block::{TimeRange, Timestamp};
 
-/// What the log lost when it was cut off at a damage.
+/// What the log lost when it was repaired at a damage.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Lost {
-    /// Segment of the damage.
+    /// In the checkpoint, not in a segment.
+    pub in_checkpoint: bool,
+    /// Segment of the damage, or number of the checkpoint.
     pub segment: u64,
-    /// Offset in that segment at which the log was cut.
+    /// Offset at which the damage began.
     pub offset: u64,
     /// What was wrong there.
     pub why: String,
-    /// Bytes of log that were behind the damage, later segments included.
+    /// Bytes that are gone, good and bad.
     pub bytes: u64,
+    /// Births among them that could still be read.
+    pub series: u64,
+    /// Samples among them that could still be read.
+    pub samples: u64,
 }
 
 /// A block directory that cannot be used and was left where it is.
@@ -38,8 +45,10 @@ pub struct OpenReport {
     pub samples: u64,
     /// Samples in the log that lie in ranges already cut, and were skipped.
     pub skipped: u64,
-    /// Log that was cut off because of damage.
-    pub lost: Option<Lost>,
+    /// Samples in the log whose series is not, because a repair took its birth.
+    pub orphans: u64,
+    /// What was lost to damage, by place.
+    pub lost: Vec<Lost>,
     /// Local blocks opened.
     pub blocks: u64,
     /// Local blocks that cannot be read.

@@ -37,10 +37,10 @@ impl ChunkCut {
     }
 
     /// Whether a sample at `t` belongs into a new chunk. To be asked once before every append after the first: the answer after
-    /// 30 samples moves the end. `bytes` belong to `appender`.
+    /// 30 samples moves the end. `written` is how many bytes `appender` has written so far.
     #[inline]
-    pub fn is_due(&mut self, t: Timestamp, appender: &XorAppender, bytes: &[u8]) -> bool {
-        if appender.byte_len(bytes) > MAX_BYTES {
+    pub fn is_due(&mut self, t: Timestamp, appender: &XorAppender, written: usize) -> bool {
+        if appender.byte_len(written) > MAX_BYTES {
             return true;
         }
         let samples = appender.num_samples();
@@ -72,7 +72,7 @@ mod tests {
         let mut open: Option<(XorAppender, Vec<u8>, ChunkCut)> = None;
         for (t, value) in (start..).step_by(step as usize).zip(values) {
             if let Some((appender, bytes, cut)) = &mut open {
-                if !cut.is_due(t, appender, bytes) {
+                if !cut.is_due(t, appender, bytes.len()) {
                     appender.append(bytes, t, value);
                     continue;
                 }
@@ -120,7 +120,7 @@ mod tests {
         let (mut appender, mut bytes) = (XorAppender::new(), Vec::new());
         let mut t = 0;
         appender.append(&mut bytes, t, 1.0);
-        while !cut.is_due(t + 1, &appender, &bytes) {
+        while !cut.is_due(t + 1, &appender, bytes.len()) {
             t += if appender.num_samples() < 30 { 60_000 } else { 1 };
             appender.append(&mut bytes, t, 1.0);
         }

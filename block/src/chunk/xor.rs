@@ -128,14 +128,15 @@ impl XorAppender {
         self.value
     }
 
-    /// Length of the chunk in bytes as [`finish`](Self::finish) would write it now, header included.
-    pub const fn byte_len(&self, bytes: &[u8]) -> usize {
-        HEADER_LEN + bytes.len() + (self.used as usize).div_ceil(8)
+    /// Length of the chunk in bytes as [`finish`](Self::finish) would write it now, header included, when `written` bytes
+    /// have been written so far.
+    pub const fn byte_len(&self, written: usize) -> usize {
+        HEADER_LEN + written + (self.used as usize).div_ceil(8)
     }
 
     /// The chunk as it is now. Appending can go on afterwards.
     pub fn finish(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut chunk = Vec::with_capacity(self.byte_len(bytes));
+        let mut chunk = Vec::with_capacity(self.byte_len(bytes.len()));
         self.finish_into(bytes, &mut chunk);
         chunk
     }

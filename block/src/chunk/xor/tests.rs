@@ -175,7 +175,7 @@ fn encode(samples: &[(i64, u64)]) -> Vec<u8> {
         assert_eq!((appender.last_time(), appender.last_value_bits()), (t, v));
     }
     let chunk = appender.finish(&bytes);
-    assert_eq!(chunk.len(), appender.byte_len(&bytes));
+    assert_eq!(chunk.len(), appender.byte_len(bytes.len()));
     chunk
 }
 

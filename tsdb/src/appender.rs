@@ -1,0 +1,116 @@
+//! Stage samples without a lock, commit them under one.
+//!
+//! A commit takes the lock of the head once for the whole batch, judges and applies it, places it in the buffer of the log
+//! in the same hold, and lets go. So the order of the log is the order of applying. Nothing is on disk until the
+//! [`Pending`] has been waited for. It waits to the end of the log that the commit saw, even if the batch added nothing:
+//! a sample that was there already may itself still be on its way.
+
+use sarsen_block::{LabelsRef, SeriesHash, Timestamp};
+
+use crate::db::Shared;
+use crate::error::Error;
+use crate::head::Batch;
+use crate::outcome::Committed;
+
+/// A batch of samples for one database. Borrows the labels until it is committed.
+#[derive(Debug)]
+pub struct Appender<'a> {
+    shared: &'a Shared,
+    batch: Batch<'a>,
+    max_time: Timestamp,
+}
+
+/// A batch that was judged, logged and applied.
+#[derive(Debug)]
+#[must_use = "a commit is not on disk before its pending has been waited for"]
+pub struct Commit {
+    /// What became of the samples.
+    pub committed: Committed,
+    /// Waits until they are on disk.
+    pub pending: Pending,
+}
+
+/// A commit on its way to the disk.
+#[derive(Debug)]
+#[must_use = "a commit is not on disk before its wait has returned"]
+pub struct Pending(sarsen_wal::Pending);
+
+impl<'a> Appender<'a> {
+    pub(crate) fn new(shared: &'a Shared) -> Self {
+        Self { shared, batch: Batch::default(), max_time: Timestamp::MAX }
+    }
+
+    /// Samples after `t` are to be refused as [`TooFarInFuture`](crate::Reason::TooFarInFuture).
+    pub const fn max_time(&mut self, t: Timestamp) {
+        self.max_time = t;
+    }
+
+    /// Makes room for about this many more series.
+    pub fn reserve(&mut self, series: usize) {
+        self.batch.reserve(series);
+    }
+
+    /// Stages a sample. Nothing is looked up yet.
+    #[inline]
+    pub fn append(&mut self, labels: LabelsRef<'a>, t: Timestamp, v: f64) {
+        self.batch.push(labels, self.shared.hasher.hash(labels), t, v);
+    }
+
+    /// Stages a sample of a series whose hash the caller has from [`Db::hasher`](crate::Db::hasher). Samples of one
+    /// series in a row share one lookup.
+    #[inline]
+    pub fn append_hashed(&mut self, labels: LabelsRef<'a>, hash: SeriesHash, t: Timestamp, v: f64) {
+        self.batch.push(labels, hash, t, v);
+    }
+
+    /// How many samples are staged.
+    pub fn len(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// Whether nothing is staged.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Judges, applies and logs the batch as one step.
+    ///
+    /// # Errors
+    /// [`Error::Log`] or [`Error::Latched`] if the log fails or has failed: nothing may be acknowledged, and the database
+    /// is to be opened again. [`Error::Closed`] after [`Db::close`](crate::Db::close).
+    pub fn commit(self) -> Result<Commit, Error> {
+        let result = self.shared.commit(&self.batch, self.max_time);
+        match &result {
+            Ok(commit) => self.shared.observer.committed(&commit.committed),
+            Err(_) => self.shared.observer.commit_failed(),
+        }
+        result
+    }
+}
+
+impl Pending {
+    pub(crate) const fn new(pending: sarsen_wal::Pending) -> Self {
+        Self(pending)
+    }
+
+    /// Returns when the commit is on disk, as the sync policy understands it. The first who waits syncs for all.
+    ///
+    /// # Errors
+    /// [`Error::Log`]: nobody knows whether the commit is on disk, it must not be acknowledged, and the database is to be
+    /// opened again.
+    pub fn wait(self) -> Result<(), Error> {
+        Ok(self.0.wait()?)
+    }
+
+    /// Whether [`wait`](Self::wait) would return at once with success.
+    pub fn is_done(&self) -> bool {
+        self.0.is_done()
+    }
+}
+
+/// Waits for commits to several databases: all logs go to disk together, so that the wait is about that of one. The
+/// results are in the order of `pendings`.
+pub fn wait_all(pendings: Vec<Pending>) -> Vec<Result<(), Error>> {
+    let inner = pendings.into_iter().map(|pending| pending.0).collect();
+    sarsen_wal::wait_all(inner).into_iter().map(|result| result.map_err(Error::from)).collect()
+}

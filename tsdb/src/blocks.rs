@@ -1,0 +1,152 @@
+//! The complete local blocks: opened, refreshed, retired.
+//!
+//! A directory is a block if its name is a ULID. A block comes into being and goes by renaming its directory, so one that
+//! carries the plain name is complete; what an interrupted step leaves carries a suffix and is removed at open. A block
+//! that cannot be read is set aside: left where it is, named in the report, and otherwise as if it were not there.
+//! Indexes are mapped, chunk files are read by position.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sarsen_block::{Block, BlockId, BlockMeta, Source, Tombstones};
+use sarsen_wal::{Disk, FileSource, read_file};
+
+use crate::error::Error;
+use crate::report::SetAside;
+
+/// Ending of the directory of a block that is being written.
+pub(crate) const FOR_CREATION: &str = ".tmp-for-creation";
+/// Ending of the directory of a block that is being removed.
+const FOR_DELETION: &str = ".tmp-for-deletion";
+/// What interrupted work may end in; the last one is of old versions of Prometheus.
+const LEFTOVERS: [&str; 3] = [FOR_CREATION, FOR_DELETION, ".tmp"];
+
+/// A local block, as its owner sees it.
+#[derive(Debug, Clone)]
+pub struct BlockInfo {
+    /// Its id, which is the name of its directory.
+    pub id: BlockId,
+    /// Where it lies.
+    pub directory: PathBuf,
+    /// What its meta file says.
+    pub meta: BlockMeta,
+    /// Bytes of its files.
+    pub bytes: u64,
+}
+
+/// A local block, open.
+#[derive(Debug)]
+pub(crate) struct LocalBlock {
+    pub(crate) info: BlockInfo,
+    pub(crate) block: Block,
+}
+
+/// What a look into the directory found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Oldest first.
+    pub(crate) blocks: Vec<Arc<LocalBlock>>,
+    pub(crate) set_aside: Vec<SetAside>,
+}
+
+/// Removes what interrupted work has left behind.
+pub(crate) fn clean(disk: &dyn Disk, directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut removed = Vec::new();
+    for entry in list(disk, directory)? {
+        let is_leftover = LEFTOVERS
+            .iter()
+            .any(|ending| entry.strip_suffix(ending).is_some_and(|name| name.parse::<BlockId>().is_ok()));
+        if is_leftover {
+            let path = directory.join(&entry);
+            disk.remove_dir_all(&path).map_err(|e| Error::io(format!("removing {}", path.display()), e))?;
+            removed.push(path);
+        }
+    }
+    Ok(removed)
+}
+
+/// Names of the directories in a directory.
+fn list(disk: &dyn Disk, directory: &Path) -> Result<Vec<String>, Error> {
+    let entries =
+        disk.read_dir(directory).map_err(|e| Error::io(format!("listing {}", directory.display()), e))?;
+    Ok(entries.into_iter().filter(|entry| entry.is_dir).map(|entry| entry.name).collect())
+}
+
+/// Opens the blocks of a directory, those that are `known` excepted, which are taken over.
+pub(crate) fn load(disk: &dyn Disk, directory: &Path, known: &[Arc<LocalBlock>]) -> Result<Found, Error> {
+    let mut found = Found::default();
+    for name in list(disk, directory)? {
+        let Ok(id) = name.parse::<BlockId>() else { continue };
+        if let Some(block) = known.iter().find(|block| block.info.id == id) {
+            found.blocks.push(Arc::clone(block));
+            continue;
+        }
+        match open(disk, &directory.join(&name), id) {
+            Ok(block) => found.blocks.push(Arc::new(block)),
+            Err(error) => {
+                found.set_aside.push(SetAside { directory: directory.join(&name), why: error.to_string() });
+            }
+        }
+    }
+    sort(&mut found.blocks);
+    Ok(found)
+}
+
+/// Oldest first; of two that begin together, the one made first.
+pub(crate) fn sort(blocks: &mut [Arc<LocalBlock>]) {
+    blocks.sort_by_key(|block| (block.info.meta.min_time, block.info.id));
+}
+
+/// Opens the block in a directory.
+pub(crate) fn open(disk: &dyn Disk, directory: &Path, id: BlockId) -> Result<LocalBlock, Error> {
+    let reading = |path: &Path| {
+        let what = format!("reading {}", path.display());
+        move |e| Error::io(what, e)
+    };
+    let path = directory.join("meta.json");
+    let text = read_file(disk, &path).map_err(reading(&path))?;
+    let meta = BlockMeta::parse(&text)?;
+    if meta.id != id {
+        return Err(Error::invalid(
+            "block",
+            format!("meta.json in {} says {}", directory.display(), meta.id),
+        ));
+    }
+    let mut bytes = text.len() as u64;
+    let path = directory.join("tombstones");
+    let tombstones = match read_file(disk, &path) {
+        Ok(stones) => {
+            bytes += stones.len() as u64;
+            Tombstones::decode(&stones)?
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Tombstones::default(),
+        Err(e) => return Err(reading(&path)(e)),
+    };
+    let path = directory.join("index");
+    let index = disk.map(&path).map_err(reading(&path))?;
+    bytes += index.len() as u64;
+    let chunks = directory.join("chunks");
+    let mut segments: Vec<Arc<dyn Source>> = Vec::new();
+    for entry in disk.read_dir(&chunks).map_err(reading(&chunks))? {
+        if entry.is_dir || entry.name.len() != 6 || !entry.name.bytes().all(|byte| byte.is_ascii_digit()) {
+            continue;
+        }
+        let path = chunks.join(&entry.name);
+        let source = FileSource::open(disk, &path).map_err(reading(&path))?;
+        bytes += Source::len(&source);
+        segments.push(Arc::new(source));
+    }
+    let block = Block::open(Arc::new(index), segments, meta.clone(), tombstones)?;
+    Ok(LocalBlock { info: BlockInfo { id, directory: directory.to_owned(), meta, bytes }, block })
+}
+
+/// Takes a block out of the directory. Whoever has it open may go on reading.
+pub(crate) fn remove(disk: &dyn Disk, directory: &Path, id: BlockId) -> Result<(), Error> {
+    let path = directory.join(id.to_string());
+    let going = directory.join(format!("{id}{FOR_DELETION}"));
+    let failed = |e| Error::io(format!("removing {}", path.display()), e);
+    disk.rename(&path, &going).map_err(failed)?;
+    disk.sync_dir(directory).map_err(failed)?;
+    disk.remove_dir_all(&going).map_err(failed)
+}

@@ -1,0 +1,261 @@
+//! Open, append, query, maintain, close.
+//!
+//! Lock order: `upkeep`, then `view`, then `head`, then `scratch`. The log's own locks come last. `upkeep` is held for as
+//! long as a maintenance call takes; the others only for bounded pieces of work.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use sarsen_block::{BlockId, SeriesHasher, TimeRange, Timestamp};
+use sarsen_wal::{Disk, Wal};
+
+use crate::appender::{Appender, Commit, Pending};
+use crate::blocks::BlockInfo;
+use crate::builder::Builder;
+use crate::error::Error;
+use crate::head::{Applied, Batch, Head};
+use crate::lock::DirectoryLock;
+use crate::observer::TsdbObserver;
+use crate::options::Options;
+use crate::query::{Querier, View};
+use crate::report::{MaintainReport, OpenReport};
+use crate::stats::Stats;
+use crate::upkeep::Upkeep;
+
+/// An open database. All methods take `&self`; share it behind an `Arc`.
+#[derive(Debug)]
+pub struct Db {
+    shared: Shared,
+    /// Given back when the database is dropped.
+    _lock: DirectoryLock,
+}
+
+/// What the rooms of an open database work on.
+pub(crate) struct Shared {
+    pub(crate) directory: PathBuf,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) options: Options,
+    pub(crate) observer: Arc<dyn TsdbObserver>,
+    pub(crate) hasher: SeriesHasher,
+    pub(crate) log: Wal,
+    pub(crate) head: Arc<RwLock<Head>>,
+    /// What blocks there are; replaced as a whole.
+    pub(crate) view: RwLock<Arc<View>>,
+    pub(crate) upkeep: Mutex<Upkeep>,
+    pub(crate) report: OpenReport,
+    /// Buffers of commits, used under the lock of the head.
+    scratch: Mutex<Applied>,
+    closed: AtomicBool,
+    /// A batch was applied and could not be logged: memory has what the log has not.
+    unlogged: AtomicBool,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("directory", &self.directory).finish_non_exhaustive()
+    }
+}
+
+/// What opening brings together.
+pub(crate) struct Parts {
+    pub(crate) directory: PathBuf,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) options: Options,
+    pub(crate) observer: Arc<dyn TsdbObserver>,
+    pub(crate) hasher: SeriesHasher,
+    pub(crate) log: Wal,
+    pub(crate) head: Head,
+    pub(crate) view: View,
+    pub(crate) upkeep: Upkeep,
+    pub(crate) report: OpenReport,
+    pub(crate) lock: DirectoryLock,
+}
+
+impl Db {
+    /// Begins to open the database in a directory, which is made if it does not exist.
+    pub fn builder(directory: impl AsRef<Path>) -> Builder {
+        Builder::new(directory.as_ref())
+    }
+
+    pub(crate) fn from_parts(parts: Parts) -> Self {
+        let scratch = Mutex::new(Applied::new(parts.options.log_compression));
+        let shared = Shared {
+            directory: parts.directory,
+            disk: parts.disk,
+            options: parts.options,
+            observer: parts.observer,
+            hasher: parts.hasher,
+            log: parts.log,
+            head: Arc::new(RwLock::new(parts.head)),
+            view: RwLock::new(Arc::new(parts.view)),
+            upkeep: Mutex::new(parts.upkeep),
+            report: parts.report,
+            scratch,
+            closed: AtomicBool::new(false),
+            unlogged: AtomicBool::new(false),
+        };
+        Self { shared, _lock: parts.lock }
+    }
+
+    /// What opening found.
+    pub const fn open_report(&self) -> &OpenReport {
+        &self.shared.report
+    }
+
+    /// The directory of the database.
+    pub fn directory(&self) -> &Path {
+        &self.shared.directory
+    }
+
+    /// Hashes label sets as this database does, for [`Appender::append_hashed`].
+    pub const fn hasher(&self) -> &SeriesHasher {
+        &self.shared.hasher
+    }
+
+    /// Begins a batch. Takes no lock.
+    pub fn appender(&self) -> Appender<'_> {
+        Appender::new(&self.shared)
+    }
+
+    /// Reads a range: the local blocks there are now, and the head as it goes on.
+    pub fn querier(&self, range: TimeRange) -> Querier {
+        let view = Arc::clone(&self.shared.view.read());
+        Querier::new(Arc::clone(&self.shared.head), view, range)
+    }
+
+    /// Does what is due at `now`: cuts closed ranges of the head into blocks, gives their memory back, shortens the log,
+    /// forgets series without samples. Call it every minute or so; most calls find nothing to do.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Block`] if a block cannot be written: the head still has its data, and a later call tries
+    /// again. [`Error::Log`] if the log fails. [`Error::Closed`].
+    pub fn maintain(&self, now: Timestamp) -> Result<MaintainReport, Error> {
+        self.shared.check()?;
+        self.shared.maintain(now)
+    }
+
+    /// Cuts the whole head into blocks, for a database that is to be read by others: whole ranges first, then what is
+    /// left. Samples that are not newer than the newest one so far are refused from here on.
+    ///
+    /// # Errors
+    /// As [`maintain`](Self::maintain).
+    pub fn flush(&self, now: Timestamp) -> Result<MaintainReport, Error> {
+        self.shared.check()?;
+        self.shared.flush(now)
+    }
+
+    /// The local blocks, oldest first.
+    pub fn blocks(&self) -> Vec<BlockInfo> {
+        self.shared.view.read().blocks.iter().map(|local| local.info.clone()).collect()
+    }
+
+    /// Removes a local block from the directory; whether there was one. Queries that have it open go on reading. The
+    /// caller knows that the block is safe elsewhere, or not wanted.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the disk fails.
+    pub fn retire(&self, id: BlockId) -> Result<bool, Error> {
+        self.shared.check()?;
+        self.shared.retire(id)
+    }
+
+    /// Looks for blocks that came or went without this database's doing.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the directory cannot be listed.
+    pub fn refresh(&self) -> Result<(), Error> {
+        self.shared.check()?;
+        self.shared.refresh()
+    }
+
+    /// Brings everything committed so far to disk, whatever the sync policy: what the timer of
+    /// [`SyncPolicy::Interval`](crate::SyncPolicy::Interval) calls.
+    ///
+    /// # Errors
+    /// [`Error::Log`].
+    pub fn sync(&self) -> Result<(), Error> {
+        Ok(self.shared.log.sync()?)
+    }
+
+    /// Whether the database takes samples.
+    ///
+    /// # Errors
+    /// The reason why it does not: [`Error::Closed`], or [`Error::Latched`] and [`Error::Log`] after a failure of the log.
+    pub fn check(&self) -> Result<(), Error> {
+        self.shared.check()?;
+        Ok(self.shared.log.check()?)
+    }
+
+    /// Sizes. Walks over the pages of the head: for a scrape, not for a loop.
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
+    }
+
+    /// Where the log counts: after a failure, the place to give to [`Builder::resume_at`].
+    pub fn synced_position(&self) -> sarsen_wal::Position {
+        self.shared.log.stats().synced
+    }
+
+    /// Syncs and ends the log. Everything is refused from here on but reading. The directory is given back when the
+    /// value is dropped. Without it, a database that is dropped recovers as after a crash.
+    ///
+    /// # Errors
+    /// [`Error::Log`] if the log cannot be synced; the database counts as closed all the same.
+    pub fn close(&self) -> Result<(), Error> {
+        let _done = self.shared.upkeep.lock();
+        let head = self.shared.head.write();
+        if self.shared.closed.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
+        drop(head);
+        Ok(self.shared.log.clone().close()?)
+    }
+}
+
+impl Shared {
+    /// Whether the database is in order.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(Error::Closed);
+        }
+        if self.unlogged.load(Ordering::SeqCst) {
+            return Err(Error::Latched { why: "a batch could not be logged".to_owned() });
+        }
+        Ok(())
+    }
+
+    /// The one step of a commit.
+    pub(crate) fn commit(&self, batch: &Batch<'_>, max_time: Timestamp) -> Result<Commit, Error> {
+        let mut head = self.head.write();
+        self.check()?;
+        self.log.check()?;
+        let mut scratch = self.scratch.lock();
+        let committed = head.apply(batch, max_time, &mut scratch);
+        let pending = match self.log.append(&mut scratch.log) {
+            Ok(pending) => pending,
+            Err(error) => {
+                self.unlogged.store(true, Ordering::SeqCst);
+                return Err(error.into());
+            }
+        };
+        Ok(Commit { committed, pending: Pending::new(pending) })
+    }
+
+    fn stats(&self) -> Stats {
+        let view = Arc::clone(&self.view.read());
+        let log = self.log.stats();
+        let mut stats = Stats {
+            log_segment: log.end.segment.0,
+            // A failed look at the directory is no reason not to tell the rest.
+            log_bytes: sarsen_wal::log_bytes(self.disk.as_ref(), &self.directory).unwrap_or_default(),
+            blocks: view.blocks.len() as u64,
+            block_bytes: view.blocks.iter().map(|local| local.info.bytes).sum(),
+            blocks_min_time: view.blocks.iter().map(|local| local.info.meta.min_time).min(),
+            ..Stats::default()
+        };
+        self.head.read().fill_stats(&mut stats);
+        stats
+    }
+}

@@ -1,0 +1,258 @@
+//! The part of time that is still in memory: its parts and its invariants.
+//!
+//! A head is one value behind one lock; nothing in it has a lock of its own. What holds between any two calls:
+//! * a series is found by its hash in `map`, by its number in `series`, and stands in the list of each of its labels;
+//! * a label has a number exactly as long as a series has it (until [`gc`] has passed);
+//! * chunks of a series follow one another in time, the open one last, and none crosses a multiple of the block range;
+//! * no sample is older than `times.floor`, except in chunks that wait to be dropped behind a cut.
+//!
+//! What it does not do: it knows no disk, no log and no block.
+
+mod append;
+mod arena;
+mod cells;
+mod gc;
+mod map;
+mod postings;
+mod read;
+mod series;
+mod symbols;
+
+use sarsen_block::codec::put_uvarint;
+use sarsen_block::{LabelsRef, SeriesHash, SeriesHasher, SeriesNo, TimeRange, Timestamp};
+use smallvec::SmallVec;
+
+use crate::error::Error;
+use crate::stats::{HeadBytes, Stats};
+
+pub(crate) use append::{Applied, Batch};
+pub(crate) use gc::Gc;
+pub(crate) use read::{HeadLists, SortedHead, clip, names, series_in, values};
+
+use arena::Arena;
+use map::NumberMap;
+use postings::MemPostings;
+use series::{ChunkStore, MemSeries, SeriesTable};
+use symbols::{LabelNo, Symbols, fields};
+
+/// The times that decide what a head takes and what it has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    /// Oldest sample, or a bound below it; `Timestamp::MAX` before the first.
+    pub(crate) min: Timestamp,
+    /// Newest sample; `Timestamp::MIN` before the first.
+    pub(crate) max: Timestamp,
+    /// Samples below are refused whatever `max` is: they belong to a range that was cut.
+    pub(crate) floor: Timestamp,
+}
+
+/// What has happened since the head was made.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) births: u64,
+    pub(crate) forgotten: u64,
+    pub(crate) samples: u64,
+    pub(crate) chunks: u64,
+}
+
+/// The head.
+#[derive(Debug)]
+pub(crate) struct Head {
+    block_range: Timestamp,
+    hasher: SeriesHasher,
+    symbols: Symbols,
+    /// For each series the numbers of its labels as uvarints, in the order of their names.
+    label_lists: Arena,
+    postings: MemPostings,
+    series: SeriesTable,
+    map: NumberMap,
+    store: ChunkStore,
+    pub(crate) times: Times,
+    pub(crate) counts: Counts,
+    /// Changes whenever the number of a label may have been given to another label.
+    label_epoch: u64,
+}
+
+impl Head {
+    /// An empty head.
+    pub(crate) fn new(block_range: Timestamp, hasher: SeriesHasher) -> Self {
+        Self {
+            block_range,
+            hasher,
+            symbols: Symbols::default(),
+            label_lists: Arena::default(),
+            postings: MemPostings::default(),
+            series: SeriesTable::default(),
+            map: NumberMap::default(),
+            store: ChunkStore::new(block_range),
+            times: Times { min: Timestamp::MAX, max: Timestamp::MIN, floor: Timestamp::MIN },
+            counts: Counts::default(),
+            label_epoch: 0,
+        }
+    }
+
+    /// The number of a series.
+    fn find(&self, hash: SeriesHash) -> Option<SeriesNo> {
+        let same = |no| self.series.get(SeriesNo(no)).is_some_and(|series| series.hash() == hash);
+        self.map.find(hash.0, same).map(SeriesNo)
+    }
+
+    /// Brings a series to life that the head does not have. `None` if references have run out.
+    fn birth(&mut self, hash: SeriesHash, labels: LabelsRef<'_>) -> Option<SeriesNo> {
+        let no = self.series.next_no()?;
+        self.birth_as(no, hash, labels)?;
+        Some(no)
+    }
+
+    fn birth_as(&mut self, no: SeriesNo, hash: SeriesHash, labels: LabelsRef<'_>) -> Option<()> {
+        let mut numbers = SmallVec::<[LabelNo; 32]>::new();
+        let mut list = SmallVec::<[u8; 128]>::new();
+        let mut one = Vec::with_capacity(5);
+        for field in fields(labels) {
+            let (label, is_new) = self.symbols.intern(&self.hasher, field)?;
+            if is_new {
+                let (name, _) = LabelsRef::trusted(field).iter().next().unwrap_or_default();
+                self.postings.add_label(label, name);
+            }
+            numbers.push(label);
+            one.clear();
+            put_uvarint(&mut one, u64::from(label.0));
+            list.extend_from_slice(&one);
+        }
+        let place = self.label_lists.put(&list)?;
+        for &label in &numbers {
+            self.postings.add(label, no);
+        }
+        self.series.insert(no, MemSeries::new(hash, place));
+        self.map.insert(hash.0, no.0);
+        self.counts.births += 1;
+        Some(())
+    }
+
+    /// A series comes back from the log under the number that it had. A checkpoint and the log behind it may both tell of a
+    /// birth; and a series that was forgotten and came again has two births in the log, of which the later one counts.
+    ///
+    /// # Errors
+    /// [`Error::Full`] if references have run out.
+    pub(crate) fn restore_series(&mut self, no: SeriesNo, labels: LabelsRef<'_>) -> Result<(), Error> {
+        let hash = self.hasher.hash(labels);
+        let known = self.find(hash);
+        if known == Some(no) {
+            return Ok(());
+        }
+        // Whoever had the number or the labels before was forgotten in its time, without samples.
+        for former in [known, self.series.get(no).map(|_| no)].into_iter().flatten() {
+            self.forget_one(former);
+        }
+        self.birth_as(no, hash, labels).ok_or(Error::Full { what: "references of labels" })
+    }
+
+    /// Takes one series out, wherever it stands.
+    fn forget_one(&mut self, no: SeriesNo) {
+        let Some(mut series) = self.series.remove(no) else { return };
+        self.counts.chunks = self.counts.chunks.saturating_sub(series.num_chunks() as u64);
+        series.drop_before(&mut self.store, Timestamp::MAX);
+        self.map.remove(series.hash().0, no.0);
+        let labels: Vec<LabelNo> = self.label_numbers(&series).collect();
+        for label in labels {
+            self.forget_in_list(label, &[no]);
+        }
+        self.label_lists.free(series.labels);
+        self.counts.forgotten += 1;
+    }
+
+    /// Takes forgotten series (rising) out of the list of one label, and the label itself if nobody is left.
+    fn forget_in_list(&mut self, label: LabelNo, dead: &[SeriesNo]) {
+        if self.postings.forget(label, dead) == 0 {
+            let name = self.symbols.pair(label).0.to_vec();
+            self.postings.forget_label(&name, label);
+            self.symbols.release(&self.hasher, label);
+            self.label_epoch += 1;
+        }
+    }
+
+    /// A sample comes back from the log. It was judged when it was logged. `false` if its series is not there; the number
+    /// is then never given to another.
+    pub(crate) fn restore_sample(&mut self, no: SeriesNo, t: Timestamp, v: f64) -> bool {
+        let Some(series) = self.series.get_mut(no) else {
+            self.series.skip(no);
+            return false;
+        };
+        if series.newest().is_some_and(|(newest, _)| newest >= t) {
+            return true;
+        }
+        self.counts.chunks += u64::from(series.append(&mut self.store, t, v));
+        self.times.min = self.times.min.min(t);
+        self.times.max = self.times.max.max(t);
+        true
+    }
+
+    /// Whether samples are there.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.times.min > self.times.max
+    }
+
+    /// First and last time, `None` if there is no sample.
+    pub(crate) fn range(&self) -> Option<TimeRange> {
+        (!self.is_empty()).then(|| TimeRange::new(self.times.min, self.times.max))
+    }
+
+    /// Whether a series lives; used by the checkpoint of the log.
+    pub(crate) fn has(&self, no: SeriesNo) -> bool {
+        self.series.get(no).is_some()
+    }
+
+    /// How many series there are.
+    pub(crate) fn num_series(&self) -> usize {
+        self.series.count()
+    }
+
+    /// The label numbers of a series, in the order of their names.
+    fn label_numbers<'a>(&'a self, series: &MemSeries) -> impl Iterator<Item = LabelNo> + 'a {
+        let mut list = self.label_lists.get(series.labels);
+        std::iter::from_fn(move || {
+            let (mut number, mut shift) = (0u32, 0u32);
+            loop {
+                let (&byte, rest) = list.split_first()?;
+                list = rest;
+                number |= u32::from(byte & 0x7F).checked_shl(shift).unwrap_or_default();
+                if byte < 0x80 {
+                    return Some(LabelNo(number));
+                }
+                shift += 7;
+            }
+        })
+    }
+
+    /// The head as replay leaves it is where counting begins.
+    pub(crate) fn begin_counting(&mut self) {
+        self.counts = Counts { chunks: self.counts.chunks, ..Counts::default() };
+    }
+
+    /// What a snapshot of sizes says of the head. Walks all pages: for a scrape, not for a loop.
+    pub(crate) fn fill_stats(&self, stats: &mut Stats) {
+        stats.series = self.series.count() as u64;
+        stats.labels = self.symbols.count() as u64;
+        (stats.births, stats.forgotten) = (self.counts.births, self.counts.forgotten);
+        (stats.samples, stats.chunks) = (self.counts.samples, self.counts.chunks);
+        stats.min_time = self.range().map(|range| range.min);
+        stats.max_time = (self.times.max != Timestamp::MIN).then_some(self.times.max);
+        stats.min_valid_time = self.times.floor;
+        stats.bytes = self.bytes();
+    }
+
+    fn bytes(&self) -> HeadBytes {
+        HeadBytes {
+            symbols: self.symbols.held(),
+            labels: self.label_lists.held(),
+            postings: self.postings.held(),
+            series: self.series.held(),
+            open_chunks: self.store.cells.held(),
+            finished_chunks: self.store.finished_bytes,
+            map: self.map.held(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! A closed range of the head becomes a block directory, or nothing.
+//!
+//! Series are streamed in label order: their numbers are sorted by ranks of labels, their chunks copied in slices under
+//! the lock and written without it. The directory has a temporary name until everything in it is written, synced and
+//! verified; the rename makes the block. If anything fails on the way, the head still has the data and the
+//! temporary directory is removed, now or at the next open.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use sarsen_block::{
+    BlockId, BlockMeta, BlockSink, BlockWriter, BlockWriterOptions, ChunkSet, SampleIter, TimeRange,
+    Tombstones,
+};
+use sarsen_wal::{Disk, File};
+
+use crate::blocks::{self, FOR_CREATION, LocalBlock};
+use crate::error::Error;
+use crate::head::{Head, SortedHead, clip, names, series_in};
+
+/// Series whose chunks are copied under one hold of the lock.
+const CHUNK_SLICE: usize = 512;
+/// Labels whose text is copied under one hold of the lock.
+const LABEL_SLICE: u32 = 8192;
+
+/// Where blocks go, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) disk: &'a dyn Disk,
+    /// The directory of the database.
+    pub(crate) directory: &'a Path,
+    pub(crate) options: BlockWriterOptions,
+}
+
+/// Writes the samples of `range` as block `id`, and opens it. `None` if there are none.
+pub(crate) fn write_block(
+    head: &RwLock<Head>,
+    target: Target<'_>,
+    id: BlockId,
+    range: TimeRange,
+) -> Result<Option<LocalBlock>, Error> {
+    let series = series_in(head, range);
+    if series.is_empty() {
+        return Ok(None);
+    }
+    let temporary = target.directory.join(format!("{id}{FOR_CREATION}"));
+    let failed = |e| Error::io(format!("writing {}", temporary.display()), e);
+    if target.disk.stat(&temporary).map_err(failed)?.is_some() {
+        target.disk.remove_dir_all(&temporary).map_err(failed)?;
+    }
+    let sorted = SortedHead::collect(head, &series)?;
+    drop(series);
+    let written = fill(head, target, &temporary, &sorted, (id, range));
+    drop(sorted);
+    match written {
+        Ok(true) => {}
+        Ok(false) => {
+            target.disk.remove_dir_all(&temporary).map_err(failed)?;
+            return Ok(None);
+        }
+        Err(error) => {
+            // The first failure is the one to tell of; open removes what is left now.
+            let _ = target.disk.remove_dir_all(&temporary);
+            return Err(error);
+        }
+    }
+    let directory = target.directory.join(id.to_string());
+    target.disk.rename(&temporary, &directory).map_err(failed)?;
+    target.disk.sync_dir(target.directory).map_err(failed)?;
+    Ok(Some(blocks::open(target.disk, &directory, id)?))
+}
+
+/// Writes and verifies all files of a block; whether it has a series.
+fn fill(
+    head: &RwLock<Head>,
+    target: Target<'_>,
+    temporary: &Path,
+    sorted: &SortedHead,
+    (id, range): (BlockId, TimeRange),
+) -> Result<bool, Error> {
+    let disk = target.disk;
+    let failed = |e| Error::io(format!("writing {}", temporary.display()), e);
+    let chunks = temporary.join("chunks");
+    disk.create_dir_all(&chunks).map_err(failed)?;
+    let sink = DiskSink { disk, directory: temporary.to_owned() };
+    let mut writer = BlockWriter::new(sink, target.options, symbols(head)?)?;
+    stream(head, sorted, range, &mut writer)?;
+    let written = writer.finish()?;
+    if written.stats.num_series == 0 {
+        return Ok(false);
+    }
+    let meta = BlockMeta::fresh(id, range, written.stats);
+    for (name, bytes) in [("meta.json", meta.to_bytes()), ("tombstones", Tombstones::default().to_bytes())] {
+        let file = disk.create(&temporary.join(name)).map_err(failed)?;
+        file.append(&bytes).and_then(|()| file.sync()).map_err(failed)?;
+    }
+    disk.sync_dir(&chunks).map_err(failed)?;
+    disk.sync_dir(temporary).map_err(failed)?;
+    read_back(&blocks::open(disk, temporary, id)?, written.stats.num_samples)?;
+    Ok(true)
+}
+
+/// Reads every chunk of a new block before it counts.
+fn read_back(local: &LocalBlock, samples: u64) -> Result<(), Error> {
+    let mut set = local.block.select(&[], TimeRange::ALL)?;
+    let mut found = 0;
+    while let Some(series) = set.next()? {
+        for timed in &series.chunks {
+            let mut samples = timed.chunk.samples()?;
+            while samples.next()?.is_some() {
+                found += 1;
+            }
+        }
+    }
+    if found == samples {
+        return Ok(());
+    }
+    Err(Error::invalid("new block", format!("{found} samples of {samples} can be read")))
+}
+
+/// All names and values of the head, each once, rising, with the empty one that Prometheus' blocks have.
+fn symbols(head: &RwLock<Head>) -> Result<Vec<Bytes>, Error> {
+    let mut texts = Vec::new();
+    let mut spans = Vec::new();
+    let mut start = 0;
+    let end = head.read().label_end();
+    while start < end {
+        let head = head.read();
+        for (_, value) in head.pairs(start..end.min(start.saturating_add(LABEL_SLICE))) {
+            spans.push((texts.len(), value.len()));
+            texts.extend_from_slice(value);
+        }
+        start = start.saturating_add(LABEL_SLICE);
+    }
+    let texts = Bytes::from(texts);
+    let values = spans.iter().map(|&(at, length)| texts.slice(at..at + length));
+    let mut symbols: Vec<Bytes> = values.chain(names(head)).chain([Bytes::new()]).collect();
+    symbols.sort_unstable();
+    symbols.dedup();
+    Ok(symbols)
+}
+
+/// Copies chunks in slices and writes them.
+fn stream<S: BlockSink>(
+    head: &RwLock<Head>,
+    sorted: &SortedHead,
+    range: TimeRange,
+    writer: &mut BlockWriter<S>,
+) -> Result<(), Error> {
+    let mut labels = Vec::new();
+    for start in (0..sorted.len()).step_by(CHUNK_SLICE) {
+        let slice = start..sorted.len().min(start + CHUNK_SLICE);
+        let copied: Vec<_> = {
+            let head = head.read();
+            slice.clone().filter_map(|at| sorted.series(at)).map(|no| head.chunks_of(no, range)).collect()
+        };
+        for (at, chunks) in slice.zip(copied) {
+            writer.add(sorted.labels(at, &mut labels), &clip(chunks, range)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Files of a block on a disk.
+#[derive(Debug)]
+struct DiskSink<'a> {
+    disk: &'a dyn Disk,
+    directory: PathBuf,
+}
+
+#[derive(Debug)]
+struct BlockFile(Box<dyn File>);
+
+impl io::Write for BlockFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.append(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl BlockSink for DiskSink<'_> {
+    type File = BlockFile;
+
+    fn create(&mut self, rel_path: &str) -> io::Result<BlockFile> {
+        self.disk.create(&self.directory.join(rel_path)).map(BlockFile)
+    }
+
+    fn finish(&mut self, file: BlockFile) -> io::Result<()> {
+        file.0.sync()
+    }
+}

@@ -1,0 +1,200 @@
+//! Head and local blocks as one sorted set of series.
+//!
+//! A querier sees the blocks that there were when it was made, and the head behind them. A cut that ends while a querier
+//! lives changes nothing for it: memory behind the cut is given back only when all queriers made before are gone.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use sarsen_block::{BlockChunkSet, ChunkSeries, ChunkSet, Matcher, Merge, TimeRange, Timestamp};
+
+use crate::blocks::LocalBlock;
+use crate::error::Error;
+use crate::head::{Head, HeadLists, SortedHead, names, values};
+
+/// Series whose chunks are copied under one hold of the lock.
+const SLICE: usize = 256;
+
+/// The blocks at one moment, and where the head begins.
+#[derive(Debug)]
+pub(crate) struct View {
+    /// Oldest first.
+    pub(crate) blocks: Vec<Arc<LocalBlock>>,
+    /// What is older is in blocks, or nowhere.
+    pub(crate) head_from: Timestamp,
+}
+
+/// Reads a range of a database.
+#[derive(Debug)]
+pub struct Querier {
+    head: Arc<RwLock<Head>>,
+    view: Arc<View>,
+    range: TimeRange,
+}
+
+impl Querier {
+    pub(crate) const fn new(head: Arc<RwLock<Head>>, view: Arc<View>, range: TimeRange) -> Self {
+        Self { head, view, range }
+    }
+
+    /// The part of the range that the head answers.
+    fn head_range(&self) -> TimeRange {
+        self.range.intersect(TimeRange::new(self.view.head_from, Timestamp::MAX))
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = &LocalBlock> {
+        self.view.blocks.iter().map(AsRef::as_ref).filter(|b| b.info.meta.range().overlaps(self.range))
+    }
+
+    fn select_head(&self, matchers: &[Matcher]) -> Result<SortedHead, Error> {
+        let range = self.head_range();
+        if range.is_empty() {
+            return Ok(SortedHead::default());
+        }
+        let selected = HeadLists::new(&self.head).select(matchers, range)?;
+        SortedHead::collect(&self.head, &selected)
+    }
+
+    /// The series that all matchers accept, with the chunks that share a millisecond with the range. Chunks are given
+    /// whole and may overlap; [`Decode`](sarsen_block::Decode) clips them and brings them together.
+    ///
+    /// # Errors
+    /// [`Error::Block`] if a local block cannot be read.
+    pub fn select(&self, matchers: &[Matcher]) -> Result<Selected, Error> {
+        let mut sources = Vec::new();
+        for local in self.blocks() {
+            sources.push(Source::Block(local.block.select(matchers, self.range)?));
+        }
+        let sorted = self.select_head(matchers)?;
+        if sorted.len() > 0 {
+            let head = Arc::clone(&self.head);
+            sources.push(Source::Head(HeadSet {
+                head,
+                sorted,
+                range: self.head_range(),
+                at: 0,
+                ready: VecDeque::new(),
+            }));
+        }
+        Ok(Selected { merged: Merge::new(sources), _view: Arc::clone(&self.view) })
+    }
+
+    /// Names of labels, rising: of the series that all matchers accept, or of all series near the range if there is no
+    /// matcher.
+    ///
+    /// # Errors
+    /// [`Error::Block`] if a local block cannot be read.
+    pub fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<Bytes>, Error> {
+        let mut found = BTreeSet::new();
+        if matchers.is_empty() {
+            found.extend(self.blocks().flat_map(|local| local.block.label_names()).map(Bytes::from));
+            if !self.head_range().is_empty() {
+                found.extend(names(&self.head));
+            }
+        } else {
+            self.for_pairs(matchers, |name, _| {
+                if !found.contains(name) {
+                    found.insert(Bytes::copy_from_slice(name));
+                }
+            })?;
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    /// Values of one label, rising: of the series that all matchers accept, or of all series near the range if there is
+    /// no matcher.
+    ///
+    /// # Errors
+    /// [`Error::Block`] if a local block cannot be read.
+    pub fn label_values(&self, name: &[u8], matchers: &[Matcher]) -> Result<Vec<Bytes>, Error> {
+        let mut found = BTreeSet::new();
+        if matchers.is_empty() {
+            for local in self.blocks() {
+                found.extend(local.block.label_values(name)?.into_iter().map(Bytes::from));
+            }
+            if !self.head_range().is_empty() {
+                found.extend(values(&self.head, name));
+            }
+        } else {
+            self.for_pairs(matchers, |found_name, value| {
+                if found_name == name && !found.contains(value) {
+                    found.insert(Bytes::copy_from_slice(value));
+                }
+            })?;
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    /// Calls `each` for every label of every series that all matchers accept, some of them more than once.
+    fn for_pairs(&self, matchers: &[Matcher], mut each: impl FnMut(&[u8], &[u8])) -> Result<(), Error> {
+        for local in self.blocks() {
+            for no in local.block.postings(matchers)? {
+                let series = local.block.series(no)?;
+                series.labels.iter().for_each(|(name, value)| each(name, value));
+            }
+        }
+        self.select_head(matchers)?.pairs().for_each(|(name, value)| each(name, value));
+        Ok(())
+    }
+}
+
+/// The series of a selection, labels rising.
+#[derive(Debug)]
+pub struct Selected {
+    merged: Merge<Source>,
+    /// Keeps what is read from going away.
+    _view: Arc<View>,
+}
+
+impl ChunkSet for Selected {
+    fn next(&mut self) -> Result<Option<ChunkSeries>, sarsen_block::Error> {
+        self.merged.next()
+    }
+}
+
+#[derive(Debug)]
+enum Source {
+    Head(HeadSet),
+    Block(BlockChunkSet),
+}
+
+impl ChunkSet for Source {
+    fn next(&mut self) -> Result<Option<ChunkSeries>, sarsen_block::Error> {
+        match self {
+            Self::Head(set) => Ok(set.next()),
+            Self::Block(set) => set.next(),
+        }
+    }
+}
+
+/// Selected series of the head; chunks are copied a slice at a time.
+#[derive(Debug)]
+struct HeadSet {
+    head: Arc<RwLock<Head>>,
+    sorted: SortedHead,
+    range: TimeRange,
+    at: usize,
+    ready: VecDeque<ChunkSeries>,
+}
+
+impl HeadSet {
+    fn next(&mut self) -> Option<ChunkSeries> {
+        while self.ready.is_empty() && self.at < self.sorted.len() {
+            let slice = self.at..self.sorted.len().min(self.at + SLICE);
+            self.at = slice.end;
+            let head = self.head.read();
+            let mut bytes = Vec::new();
+            for at in slice {
+                let Some(no) = self.sorted.series(at) else { continue };
+                let chunks = head.chunks_of(no, self.range);
+                if !chunks.is_empty() {
+                    let labels = self.sorted.labels(at, &mut bytes).to_owned();
+                    self.ready.push_back(ChunkSeries { labels, chunks });
+                }
+            }
+        }
+        self.ready.pop_front()
+    }
+}

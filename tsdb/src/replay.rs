@@ -1,0 +1,146 @@
+//! From the log to the head.
+//!
+//! Replay applies and never judges: only accepted samples were logged, in the order in which they were applied. Samples of
+//! ranges that have become blocks are passed over. If the log is damaged, the setting decides: stop and change
+//! nothing, or repair at exactly that place, say what was lost, and replay again.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sarsen_block::{SeriesNo, Timestamp};
+use sarsen_wal::{Disk, Part, Position, Record, SeriesId, Step};
+
+use crate::error::Error;
+use crate::head::Head;
+use crate::options::OnDamage;
+use crate::report::{Lost, OpenReport};
+
+/// How to recover.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Recovery {
+    pub(crate) on_damage: OnDamage,
+    /// The log counts up to here and no further: it was latched behind it.
+    pub(crate) resume_at: Option<Position>,
+    /// Samples before this moment lie in blocks.
+    pub(crate) floor: Timestamp,
+}
+
+/// Fills a head that `make` gives from the log in `directory`. The head, and where the log goes on.
+pub(crate) fn recover(
+    disk: &Arc<dyn Disk>,
+    directory: &Path,
+    recovery: Recovery,
+    make: impl Fn() -> Head,
+    report: &mut OpenReport,
+) -> Result<(Head, Position), Error> {
+    loop {
+        let mut head = make();
+        head.times.floor = recovery.floor;
+        let mut counts = OpenReport::default();
+        match replay_once(disk, directory, recovery, &mut head, &mut counts)? {
+            Ending::At(position) => {
+                head.begin_counting();
+                report.series = head.num_series() as u64;
+                (report.records, report.samples) = (counts.records, counts.samples);
+                (report.skipped, report.orphans) = (counts.skipped, counts.orphans);
+                return Ok((head, position));
+            }
+            Ending::Damaged(damage) if recovery.on_damage == OnDamage::CutOff => {
+                let lost = sarsen_wal::repair(disk, directory, &damage)?;
+                report.lost.push(Lost {
+                    in_checkpoint: damage.part == Part::Checkpoint,
+                    segment: damage.segment.0,
+                    offset: damage.offset,
+                    why: damage.why,
+                    bytes: lost.bytes,
+                    series: lost.births,
+                    samples: lost.samples,
+                });
+            }
+            Ending::Damaged(damage) => {
+                return Err(Error::Damaged {
+                    in_checkpoint: damage.part == Part::Checkpoint,
+                    segment: damage.segment.0,
+                    offset: damage.offset,
+                    why: damage.why,
+                });
+            }
+        }
+    }
+}
+
+enum Ending {
+    At(Position),
+    Damaged(sarsen_wal::Damage),
+}
+
+fn replay_once(
+    disk: &Arc<dyn Disk>,
+    directory: &Path,
+    recovery: Recovery,
+    head: &mut Head,
+    report: &mut OpenReport,
+) -> Result<Ending, Error> {
+    let mut walk = sarsen_wal::replay(Arc::clone(disk), directory, None)?;
+    let mut scratch = Vec::new();
+    loop {
+        match walk.next()? {
+            Step::Record(logged) => {
+                if logged.part == Part::Log
+                    && let Some(end) = recovery.resume_at.filter(|end| logged.position >= *end)
+                {
+                    return Ok(Ending::At(end));
+                }
+                report.records += 1;
+                apply(logged.record(&mut scratch)?, recovery.floor, head, report)?;
+            }
+            Step::End(end) => {
+                let limit = recovery.resume_at.unwrap_or(end.position);
+                return Ok(Ending::At(end.position.min(limit)));
+            }
+            Step::Damage(damage) => {
+                // Behind the place where a latched log counts, anything may lie.
+                let place = Position { segment: damage.segment, offset: damage.offset };
+                return Ok(match recovery.resume_at {
+                    Some(end) if damage.part == Part::Log && place >= end => Ending::At(end),
+                    _ => Ending::Damaged(damage),
+                });
+            }
+        }
+    }
+}
+
+fn apply(
+    record: Record<'_>,
+    floor: Timestamp,
+    head: &mut Head,
+    report: &mut OpenReport,
+) -> Result<(), Error> {
+    match record {
+        Record::Births(mut births) => {
+            while let Some((id, labels)) = births.next()? {
+                head.restore_series(number(id)?, labels)?;
+            }
+        }
+        Record::Samples(mut samples) => {
+            while let Some(sample) = samples.next()? {
+                if sample.t < floor {
+                    report.skipped += 1;
+                } else if head.restore_sample(number(sample.id)?, sample.t, sample.value()) {
+                    report.samples += 1;
+                } else {
+                    report.orphans += 1;
+                }
+            }
+        }
+        _ => return Err(Error::invalid("log", "a kind of record that this version cannot replay")),
+    }
+    Ok(())
+}
+
+fn number(id: SeriesId) -> Result<SeriesNo, Error> {
+    match u32::try_from(id.0) {
+        Ok(number) => Ok(SeriesNo(number)),
+        Err(_) => Err(Error::invalid("log", format!("series {id} has a number of more than 32 bits"))),
+    }
+}

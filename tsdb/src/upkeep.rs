@@ -1,0 +1,278 @@
+//! What a database does when its owner says that time has passed.
+//!
+//! A cut goes in an order that a crash may interrupt anywhere: the range is closed for writers; the block is written and
+//! gets its name; readers are shown the block; memory is given back; the log is shortened. Until the rename the head has
+//! the data, from then on the block has it, and replay passes over what a block covers.
+//!
+//! Memory behind a cut is given back when the last querier made before the cut is gone; that may be at a later call.
+
+use std::sync::{Arc, Weak};
+
+use sarsen_block::{BlockId, BlockWriterOptions, SeriesNo, TimeRange, Timestamp};
+use sarsen_wal::{CheckpointOutcome, Keep, SegmentNo};
+
+use crate::blocks;
+use crate::db::Shared;
+use crate::error::Error;
+use crate::head::{Gc, Head};
+use crate::head_compaction::{Target, write_block};
+use crate::query::View;
+use crate::report::{CutReport, MaintainReport};
+
+/// What is remembered from one call to the next.
+#[derive(Debug)]
+pub(crate) struct Upkeep {
+    chance: u64,
+    /// When the head was first seen with as many samples as it has now.
+    quiet: Option<(Timestamp, u64)>,
+    /// Views that do not show the newest cut; whoever holds one reads memory behind it.
+    old_views: Vec<Weak<View>>,
+    /// Memory before this moment is to be given back.
+    collect_before: Option<Timestamp>,
+    /// The log may have samples before `log_floor`, which blocks cover.
+    log_has_old: bool,
+    log_floor: Timestamp,
+}
+
+impl Upkeep {
+    pub(crate) const fn new(seed: u64, floor: Timestamp, log_has_old: bool) -> Self {
+        Self {
+            chance: seed,
+            quiet: None,
+            old_views: Vec::new(),
+            collect_before: None,
+            log_has_old,
+            log_floor: floor,
+        }
+    }
+
+    /// The next number of SplitMix64.
+    const fn chance(&mut self) -> u64 {
+        self.chance = self.chance.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut x = self.chance;
+        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        x ^ (x >> 31)
+    }
+
+    /// Whether no sample has come for `grace` milliseconds, as far as the calls up to now tell.
+    fn is_quiet(&mut self, now: Timestamp, samples: u64, grace: Timestamp) -> bool {
+        match self.quiet {
+            Some((since, seen)) if seen == samples && since <= now => now.saturating_sub(since) >= grace,
+            _ => {
+                self.quiet = Some((now, samples));
+                grace == 0
+            }
+        }
+    }
+}
+
+/// The end of the block range that `t` lies in.
+fn range_end(t: Timestamp, block_range: Timestamp) -> Timestamp {
+    (t / block_range * block_range).saturating_add(block_range)
+}
+
+/// The oldest range of the head, if it is due: when the head spans more than one and a half block ranges; or, in a head
+/// that nobody writes, when that much time has passed since its oldest sample, and half a range since its newest.
+fn due(head: TimeRange, now: Timestamp, is_quiet: bool, block_range: Timestamp) -> Option<TimeRange> {
+    let enough = block_range / 2 * 3;
+    let is_long = head.max.saturating_sub(head.min) > enough;
+    let is_left =
+        is_quiet && now.saturating_sub(head.min) > enough && now.saturating_sub(head.max) > block_range / 2;
+    (is_long || is_left).then(|| TimeRange::new(head.min, range_end(head.min, block_range) - 1))
+}
+
+impl Shared {
+    pub(crate) fn maintain(&self, now: Timestamp) -> Result<MaintainReport, Error> {
+        let mut upkeep = self.upkeep.lock();
+        let samples = self.head.read().counts.samples;
+        let is_quiet = upkeep.is_quiet(now, samples, self.options.idle_grace);
+        self.cut_while(&mut upkeep, now, |range, block_range| due(range, now, is_quiet, block_range))
+    }
+
+    pub(crate) fn flush(&self, now: Timestamp) -> Result<MaintainReport, Error> {
+        let mut upkeep = self.upkeep.lock();
+        self.cut_while(&mut upkeep, now, |head, block_range| {
+            let end = range_end(head.min, block_range) - 1;
+            Some(TimeRange::new(head.min, end.min(head.max)))
+        })
+    }
+
+    /// Cuts what `next` names until it names nothing, then gives back memory and log.
+    fn cut_while(
+        &self,
+        upkeep: &mut Upkeep,
+        now: Timestamp,
+        next: impl Fn(TimeRange, Timestamp) -> Option<TimeRange>,
+    ) -> Result<MaintainReport, Error> {
+        let mut report = MaintainReport::default();
+        loop {
+            let range = self.head.read().range().and_then(|range| next(range, self.options.block_range));
+            let Some(range) = range else { break };
+            self.observer.cut_started();
+            match self.cut(upkeep, now, range) {
+                Ok(cut) => {
+                    self.observer.cut(&cut);
+                    report.cuts.push(cut);
+                }
+                Err(error) => {
+                    self.observer.cut_failed();
+                    return Err(error);
+                }
+            }
+            self.collect(upkeep, &mut report);
+        }
+        self.collect(upkeep, &mut report);
+        report.memory_in_use = upkeep.collect_before.is_some();
+        report.head_from = self.head.read().range().map(|range| range.min);
+        if upkeep.log_has_old {
+            self.shorten_log(upkeep, &mut report)?;
+        }
+        Ok(report)
+    }
+
+    /// Writes one range of the head as a block and shows it to readers.
+    fn cut(&self, upkeep: &mut Upkeep, now: Timestamp, range: TimeRange) -> Result<CutReport, Error> {
+        let end = range.max.saturating_add(1);
+        // From here on nobody adds to the range. Where the head is long this refuses nobody who was not refused before.
+        let former = self.close_for_writers(end);
+        let target = Target {
+            disk: self.disk.as_ref(),
+            directory: &self.directory,
+            options: BlockWriterOptions { segment_size: self.options.chunk_segment_size },
+        };
+        let local = match self.new_id(upkeep, now).and_then(|id| write_block(&self.head, target, id, range)) {
+            Ok(local) => local,
+            Err(error) => {
+                self.head.write().times.floor = former;
+                return Err(error);
+            }
+        };
+        let mut report = CutReport { block: None, range, series: 0, samples: 0, chunks: 0, bytes: 0 };
+        let mut view = self.view.write();
+        let mut blocks = view.blocks.clone();
+        if let Some(local) = local {
+            let stats = local.info.meta.stats;
+            report.block = Some(local.info.id.to_string());
+            (report.series, report.samples, report.chunks) =
+                (stats.num_series, stats.num_samples, stats.num_chunks);
+            report.bytes = local.info.bytes;
+            blocks.push(Arc::new(local));
+            blocks::sort(&mut blocks);
+        }
+        let old = std::mem::replace(&mut *view, Arc::new(View { blocks, head_from: end }));
+        drop(view);
+        upkeep.old_views.push(Arc::downgrade(&old));
+        drop(old);
+        self.head.write().begin_at(end);
+        upkeep.collect_before = Some(end);
+        (upkeep.log_has_old, upkeep.log_floor) = (true, end);
+        Ok(report)
+    }
+
+    /// Lets the head take nothing before `end`; what the bound was before.
+    fn close_for_writers(&self, end: Timestamp) -> Timestamp {
+        let mut head = self.head.write();
+        let former = head.times.floor;
+        head.times.floor = former.max(end);
+        former
+    }
+
+    /// An id that no directory has.
+    fn new_id(&self, upkeep: &mut Upkeep, now: Timestamp) -> Result<BlockId, Error> {
+        loop {
+            let random = u128::from(upkeep.chance()) << 64 | u128::from(upkeep.chance());
+            let id = BlockId::from_parts(u64::try_from(now).unwrap_or_default(), random);
+            let path = self.directory.join(id.to_string());
+            let found =
+                self.disk.stat(&path).map_err(|e| Error::io(format!("looking for {}", path.display()), e))?;
+            if found.is_none() {
+                return Ok(id);
+            }
+        }
+    }
+
+    /// Gives memory behind the newest cut back, if nobody reads it.
+    fn collect(&self, upkeep: &mut Upkeep, report: &mut MaintainReport) {
+        upkeep.old_views.retain(|view| view.strong_count() > 0);
+        if !upkeep.old_views.is_empty() {
+            return;
+        }
+        let Some(before) = upkeep.collect_before.take() else { return };
+        let mut gc = Gc::new(&self.head.read(), before);
+        while gc.step(&mut self.head.write()) {}
+        report.forgotten += gc.forgotten();
+        self.observer.forgotten(gc.forgotten());
+    }
+
+    /// Replaces old segments of the log by what is still needed of them.
+    fn shorten_log(&self, upkeep: &mut Upkeep, report: &mut MaintainReport) -> Result<(), Error> {
+        let outcome = self.checkpoint(upkeep.log_floor);
+        match outcome {
+            Ok(removed) => {
+                report.log_segments_dropped += removed;
+                upkeep.log_has_old = false;
+                self.observer.log_truncated();
+                Ok(())
+            }
+            Err(error) => {
+                self.observer.log_truncation_failed();
+                Err(error)
+            }
+        }
+    }
+
+    fn checkpoint(&self, since: Timestamp) -> Result<u64, Error> {
+        let upto: SegmentNo = self.log.roll()?;
+        let head = &self.head;
+        let mut living = |id: sarsen_wal::SeriesId| {
+            u32::try_from(id.0).is_ok_and(|number| head.read().has(SeriesNo(number)))
+        };
+        let keep = Keep { series: &mut living, since };
+        match sarsen_wal::checkpoint(&self.disk, &self.directory, upto, keep)? {
+            CheckpointOutcome::Done(done) => Ok(done.removed.0),
+            CheckpointOutcome::Damaged(damage) => Err(Error::Damaged {
+                in_checkpoint: damage.part == sarsen_wal::Part::Checkpoint,
+                segment: damage.segment.0,
+                offset: damage.offset,
+                why: damage.why,
+            }),
+        }
+    }
+
+    pub(crate) fn retire(&self, id: BlockId) -> Result<bool, Error> {
+        let mut upkeep = self.upkeep.lock();
+        let mut view = self.view.write();
+        let Some(at) = view.blocks.iter().position(|local| local.info.id == id) else { return Ok(false) };
+        if upkeep.log_has_old {
+            // Without the block, replay would take what the log still has of its range for new.
+            drop(view);
+            self.shorten_log(&mut upkeep, &mut MaintainReport::default())?;
+            view = self.view.write();
+        }
+        blocks::remove(self.disk.as_ref(), &self.directory, id)?;
+        let mut left = view.blocks.clone();
+        left.remove(at);
+        *view = Arc::new(View { blocks: left, head_from: view.head_from });
+        Ok(true)
+    }
+
+    pub(crate) fn refresh(&self) -> Result<(), Error> {
+        let _upkeep = self.upkeep.lock();
+        let known = Arc::clone(&self.view.read());
+        let found = blocks::load(self.disk.as_ref(), &self.directory, &known.blocks)?;
+        for what in &found.set_aside {
+            self.observer.block_set_aside(what);
+        }
+        let mut view = self.view.write();
+        *view = Arc::new(View { blocks: found.blocks, head_from: view.head_from });
+        Ok(())
+    }
+}
+
+impl Head {
+    /// What lies before `from` is in a block. Until it is collected, the head has no better bound for its oldest sample.
+    fn begin_at(&mut self, from: Timestamp) {
+        self.times.min = self.times.min.max(from);
+    }
+}
