@@ -43,6 +43,7 @@ pub use error::{Advice, Corrupt, Error};
 pub use index::{IndexReader, IndexSeries, IndexWriter, Stage, Toc, WrittenIndex};
 pub use labels::{
     Labels, LabelsBuilder, LabelsIter, LabelsRef, METRIC_NAME, MatchOp, Matcher, SeriesHash, SeriesHasher,
+    parse_selector, unquote,
 };
 pub use meta::{
     BlockFile, BlockId, BlockMeta, BlockStats, Compaction, FileHash, IndexStats, Parent, ThanosMeta,

@@ -7,6 +7,7 @@
 
 mod hash;
 mod matcher;
+mod selector;
 mod text;
 
 use std::cmp::Ordering;
@@ -17,6 +18,7 @@ use crate::error::Error;
 
 pub use hash::{SeriesHash, SeriesHasher};
 pub use matcher::{MatchOp, Matcher};
+pub use selector::{parse_selector, unquote};
 
 const LABEL_TAG: u8 = 0x0A;
 const NAME_TAG: u8 = 0x0A;

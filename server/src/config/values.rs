@@ -155,57 +155,10 @@ pub(crate) fn label(text: &str) -> Result<(String, String), String> {
 }
 
 /// The text inside a Go string literal, interpreted (`"..."`) or raw (`` `...` ``); `None` if it is none.
-pub(crate) fn unquote(literal: &str) -> Option<String> {
-    if let Some(raw) = literal.strip_prefix('`') {
-        let raw = raw.strip_suffix('`')?;
-        return (!raw.contains('`')).then(|| raw.replace('\r', ""));
-    }
-    let inner = literal.strip_prefix('"')?.strip_suffix('"')?;
-    let mut out = Vec::with_capacity(inner.len());
-    let mut chars = inner.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '"' | '\n' => return None,
-            '\\' => escape(&mut chars, &mut out)?,
-            c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
-    }
-    String::from_utf8(out).ok()
-}
-
-/// Reads what follows a backslash and appends what it means.
-fn escape(chars: &mut std::str::Chars<'_>, out: &mut Vec<u8>) -> Option<()> {
-    let byte = match chars.next()? {
-        'a' => 7,
-        'b' => 8,
-        'f' => 12,
-        'n' => b'\n',
-        'r' => b'\r',
-        't' => b'\t',
-        'v' => 11,
-        '\\' => b'\\',
-        '"' => b'"',
-        'x' => u8::try_from(digits(chars, 2, 16, 0)?).ok()?,
-        'u' => return push_char(digits(chars, 4, 16, 0)?, out),
-        'U' => return push_char(digits(chars, 8, 16, 0)?, out),
-        first @ '0'..='7' => u8::try_from(digits(chars, 2, 8, first.to_digit(8)?)?).ok()?,
-        _ => return None,
-    };
-    out.push(byte);
-    Some(())
-}
-
-fn digits(chars: &mut std::str::Chars<'_>, count: usize, base: u32, start: u32) -> Option<u32> {
-    let mut value = start;
-    for _ in 0..count {
-        value = value.checked_mul(base)?.checked_add(chars.next()?.to_digit(base)?)?;
-    }
-    Some(value)
-}
-
-fn push_char(code: u32, out: &mut Vec<u8>) -> Option<()> {
-    out.extend_from_slice(char::from_u32(code)?.encode_utf8(&mut [0; 4]).as_bytes());
-    Some(())
+fn unquote(literal: &str) -> Option<String> {
+    // Single quotes are for strings in selectors; Go reads one character between them.
+    let bytes = (!literal.starts_with('\'')).then(|| sarsen_block::unquote(literal)).flatten()?;
+    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
