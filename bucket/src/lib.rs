@@ -1,1 +1,62 @@
-//! To be filled by its owner.
+//! Where blocks lie in an object store, and the order in which they come and go.
+//!
+//! A [`Bucket`] is a handle on S3 or a directory, opened from the same `objstore.yml` that Thanos reads ([`ObjstoreConfig`],
+//! [`Reloading`]). [`upload`] puts a block there so that it exists only when it is complete; [`View`] says what is there;
+//! [`download`] and [`remove`] are the ways back. Names are in [`Layout`], marks in [`Marker`]. `LAYOUT.md` draws it all.
+//!
+//! This crate waits and measures only through the [`Timer`] it is given, and reads no environment.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! use sarsen_bucket::{ObjstoreConfig, Reloading, View};
+//!
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path().display();
+//! let text = format!("type: FILESYSTEM\nconfig:\n  directory: '{path}'\n");
+//! let store = Reloading::open(ObjstoreConfig::parse(&text, |_variable| None)?)?;
+//! let bucket = store.bucket().build();
+//! bucket.put("notes.txt", "not a block".into()).await?;
+//! assert!(View::fetch(&bucket).await?.blocks.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod bucket;
+mod config;
+#[cfg(any(test, feature = "contract"))]
+mod contract;
+mod download;
+mod error;
+mod filter;
+mod layout;
+mod marker;
+mod observer;
+mod open;
+mod ranges;
+mod reload;
+mod remove;
+mod retry;
+mod upload;
+mod view;
+
+pub use bucket::{Bucket, BucketBuilder, BucketSettings, Level, Object};
+pub use config::{
+    BucketLookup, Encryption, HttpSettings, Keys, ObjstoreConfig, S3Config, StoreConfig, TlsFiles,
+};
+#[cfg(any(test, feature = "contract"))]
+pub use contract::{FailingStore, run_contract};
+pub use download::download;
+pub use error::{Advice, Error, Place};
+pub use filter::{Excluded, Filter};
+pub use layout::Layout;
+pub use marker::{MarkKind, Marker, Reason};
+pub use observer::{BucketObserver, Finished, NoTime, Operation, Outcome, Timer, Unobserved, Wait};
+pub use ranges::{DEFAULT_GAP, coalesce, get_ranges};
+pub use reload::{Reload, Reloading};
+pub use remove::remove;
+pub use retry::Retry;
+pub use upload::{UploadOptions, Uploaded, upload};
+pub use view::{Fetcher, Partial, View};

@@ -1,0 +1,447 @@
+//! The door to an object store: names below a prefix, bounded retries, and every operation told to the observer.
+//!
+//! All other rooms of this crate reach the store through here. A bucket is a handle: cloning it is cheap. Names are relative to the
+//! prefix and use `/`.
+
+use std::future::Future;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use object_store::path::Path;
+use object_store::{
+    Attributes, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions,
+    PutOptions, PutPayload, WriteMultipart,
+};
+
+use crate::error::Error;
+use crate::observer::{BucketObserver, Finished, NoTime, Operation, Outcome, Timer, Unobserved};
+use crate::retry::Retry;
+
+/// Parts of one object that are on their way at the same time.
+const PARTS_IN_FLIGHT: usize = 4;
+
+/// A bucket, or a part of one below a prefix.
+#[derive(Clone)]
+pub struct Bucket {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Arc<dyn ObjectStore>,
+    name: String,
+    prefix: String,
+    settings: BucketSettings,
+    observer: Arc<dyn BucketObserver>,
+    timer: Arc<dyn Timer>,
+}
+
+/// How a bucket is used.
+#[derive(Debug, Clone)]
+pub struct BucketSettings {
+    /// Bound on tries of one operation.
+    pub retry: Retry,
+    /// Objects larger than this are written in parts of this size, in bytes; at least 5 MiB. `None`: always in one piece.
+    pub part_size: Option<usize>,
+    /// Headers of every object written: names and values of user metadata.
+    pub user_metadata: Vec<(String, String)>,
+    /// Storage class of every object written.
+    pub storage_class: Option<String>,
+}
+
+impl Default for BucketSettings {
+    fn default() -> Self {
+        Self {
+            retry: Retry::default(),
+            part_size: Some(64 << 20),
+            user_metadata: Vec::new(),
+            storage_class: None,
+        }
+    }
+}
+
+/// An object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Name below the bucket's prefix.
+    pub name: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// When it was written, in milliseconds since the Unix epoch.
+    pub modified_ms: i64,
+}
+
+/// One level of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Level {
+    /// Folders, by name, without a slash at the end.
+    pub folders: Vec<String>,
+    /// Objects, by name.
+    pub objects: Vec<Object>,
+}
+
+impl std::fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Bucket({}/{})", self.shared.name, self.shared.prefix)
+    }
+}
+
+/// What a bucket is made of.
+#[must_use]
+pub struct BucketBuilder {
+    shared: Shared,
+}
+
+impl std::fmt::Debug for BucketBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "BucketBuilder({})", self.shared.name)
+    }
+}
+
+impl BucketBuilder {
+    /// Everything below this folder only. Slashes at the ends do not matter.
+    pub fn prefix(mut self, prefix: &str) -> Self {
+        prefix.trim_matches('/').clone_into(&mut self.shared.prefix);
+        self
+    }
+
+    /// How the bucket is used.
+    pub fn settings(mut self, settings: BucketSettings) -> Self {
+        self.shared.settings = settings;
+        self
+    }
+
+    /// Who hears of operations.
+    pub fn observer(mut self, observer: Arc<dyn BucketObserver>) -> Self {
+        self.shared.observer = observer;
+        self
+    }
+
+    /// What measures and waits. Without one nothing is measured and retries follow at once.
+    pub fn timer(mut self, timer: Arc<dyn Timer>) -> Self {
+        self.shared.timer = timer;
+        self
+    }
+
+    /// The bucket.
+    pub fn build(self) -> Bucket {
+        Bucket { shared: Arc::new(self.shared) }
+    }
+}
+
+impl Bucket {
+    /// A bucket in `store`; `name` is what metrics call it.
+    pub fn builder(store: Arc<dyn ObjectStore>, name: impl Into<String>) -> BucketBuilder {
+        BucketBuilder {
+            shared: Shared {
+                store,
+                name: name.into(),
+                prefix: String::new(),
+                settings: BucketSettings::default(),
+                observer: Arc::new(Unobserved),
+                timer: Arc::new(NoTime),
+            },
+        }
+    }
+
+    /// The name that metrics call it.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    fn path(&self, name: &str) -> Result<Path, Error> {
+        let whole = if self.shared.prefix.is_empty() {
+            name.into()
+        } else {
+            format!("{}/{name}", self.shared.prefix)
+        };
+        Path::parse(&whole).map_err(|error| Error::refused(whole, error.to_string()))
+    }
+
+    fn object(&self, meta: &ObjectMeta) -> Object {
+        let whole = meta.location.as_ref();
+        let below = whole.strip_prefix(self.shared.prefix.as_str()).unwrap_or(whole);
+        Object {
+            name: below.trim_start_matches('/').to_owned(),
+            size: meta.size,
+            modified_ms: meta.last_modified.timestamp_millis(),
+        }
+    }
+
+    /// Runs an operation with retries and tells the observer. A missing object counts as a failure unless `may_miss`.
+    async fn run<T, F>(
+        &self,
+        operation: Operation,
+        may_miss: bool,
+        attempt: impl FnMut() -> F,
+        bytes: impl FnOnce(&T) -> u64,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        let shared = &*self.shared;
+        let start = shared.timer.elapsed();
+        let (result, retries) = shared.settings.retry.run(&*shared.timer, attempt).await;
+        let (outcome, bytes) = match &result {
+            Ok(done) => (Outcome::Done, bytes(done)),
+            Err(Error::NotFound { .. }) if may_miss => (Outcome::Missing, 0),
+            Err(Error::Exists { .. }) => (Outcome::Done, 0),
+            Err(_) => (Outcome::Failed, 0),
+        };
+        let took: Duration = shared.timer.elapsed().saturating_sub(start);
+        shared.observer.finished(&Finished { operation, outcome, bytes, took, retries });
+        result
+    }
+
+    async fn fetch(&self, name: &str, range: Option<Range<u64>>, may_miss: bool) -> Result<Bytes, Error> {
+        let path = self.path(name)?;
+        let operation = if range.is_some() { Operation::GetRange } else { Operation::Get };
+        let wanted = range.as_ref().map(|range| range.end.saturating_sub(range.start));
+        let attempt = || async {
+            let options = GetOptions { range: range.clone().map(GetRange::Bounded), ..GetOptions::default() };
+            let read = async { self.shared.store.get_opts(&path, options).await?.bytes().await };
+            read.await.map_err(|error| Error::store(operation, name, error))
+        };
+        let bytes = self.run(operation, may_miss, attempt, |bytes: &Bytes| bytes.len() as u64).await?;
+        match wanted {
+            Some(wanted) if bytes.len() as u64 != wanted => {
+                Err(Error::corrupt(name, format!("{} bytes where {wanted} were asked for", bytes.len())))
+            }
+            _ => Ok(bytes),
+        }
+    }
+
+    /// A whole object.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none; otherwise as the store says.
+    pub async fn get(&self, name: &str) -> Result<Bytes, Error> {
+        self.fetch(name, None, false).await
+    }
+
+    /// A whole object, or `None` if there is none, which is not a failure.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub async fn get_if_exists(&self, name: &str) -> Result<Option<Bytes>, Error> {
+        match self.fetch(name, None, true).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The bytes of an object in `range`; all of them or an error.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no object; `Corrupt` if it ends before the range; otherwise as the store says.
+    pub async fn get_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, Error> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        self.fetch(name, Some(range), false).await
+    }
+
+    /// Size and time of an object, or `None` if there is none.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub async fn attributes(&self, name: &str) -> Result<Option<Object>, Error> {
+        self.look(name, Operation::Attributes).await
+    }
+
+    /// Whether there is such an object.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub async fn exists(&self, name: &str) -> Result<bool, Error> {
+        Ok(self.look(name, Operation::Exists).await?.is_some())
+    }
+
+    async fn look(&self, name: &str, operation: Operation) -> Result<Option<Object>, Error> {
+        let path = self.path(name)?;
+        let attempt = || async {
+            self.shared.store.head(&path).await.map_err(|error| Error::store(operation, name, error))
+        };
+        match self.run(operation, true, attempt, |_| 0).await {
+            Ok(meta) => Ok(Some(self.object(&meta))),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn attributes_to_write(&self) -> Attributes {
+        use object_store::Attribute;
+        let settings = &self.shared.settings;
+        let mut attributes = Attributes::new();
+        for (name, value) in &settings.user_metadata {
+            attributes.insert(Attribute::Metadata(name.clone().into()), value.clone().into());
+        }
+        if let Some(class) = &settings.storage_class {
+            attributes.insert(Attribute::StorageClass, class.clone().into());
+        }
+        attributes
+    }
+
+    async fn put_with(&self, name: &str, bytes: Bytes, mode: PutMode) -> Result<(), Error> {
+        let path = self.path(name)?;
+        let attempt = || async {
+            let attributes = self.attributes_to_write();
+            let options = PutOptions { mode: mode.clone(), attributes, ..PutOptions::default() };
+            let put = self.shared.store.put_opts(&path, PutPayload::from_bytes(bytes.clone()), options);
+            put.await.map_err(|error| Error::store(Operation::Upload, name, error))
+        };
+        self.run(Operation::Upload, false, attempt, |_| bytes.len() as u64).await.map(|_| ())
+    }
+
+    /// Writes an object, over one of this name if there is one. Readers see the old one or the new one, never a part.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub async fn put(&self, name: &str, bytes: Bytes) -> Result<(), Error> {
+        self.put_with(name, bytes, PutMode::Overwrite).await
+    }
+
+    /// Writes an object unless there is one of this name; whether it was written.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub async fn put_new(&self, name: &str, bytes: Bytes) -> Result<bool, Error> {
+        match self.put_with(name, bytes, PutMode::Create).await {
+            Ok(()) => Ok(true),
+            Err(Error::Exists { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes an object from a local file, in parts if it is large. A part is repeated by the store's client; the whole is tried
+    /// as often as every other operation. Returns its size in bytes.
+    ///
+    /// # Errors
+    /// `Local` if the file cannot be read; otherwise as the store says.
+    pub async fn put_file(&self, name: &str, file: &std::path::Path) -> Result<u64, Error> {
+        let length = tokio::fs::metadata(file).await.map_err(|e| Error::local(file, e))?.len();
+        let part_size = self.shared.settings.part_size.map(|size| size.max(5 << 20));
+        let part_size = match part_size {
+            Some(part_size) if length > part_size as u64 => part_size,
+            _ => {
+                let bytes = tokio::fs::read(file).await.map_err(|e| Error::local(file, e))?;
+                let length = bytes.len() as u64;
+                return self.put(name, bytes.into()).await.map(|()| length);
+            }
+        };
+        let path = self.path(name)?;
+        let attempt = || self.put_in_parts(name, &path, file, part_size);
+        self.run(Operation::Upload, false, attempt, |length: &u64| *length).await
+    }
+
+    async fn put_in_parts(
+        &self,
+        name: &str,
+        path: &Path,
+        file: &std::path::Path,
+        part_size: usize,
+    ) -> Result<u64, Error> {
+        use tokio::io::AsyncReadExt as _;
+        let local = |e| Error::local(file, e);
+        let failed = |error| Error::store(Operation::Upload, name, error);
+        let mut reader = tokio::fs::File::open(file).await.map_err(local)?;
+        let options =
+            PutMultipartOptions { attributes: self.attributes_to_write(), ..PutMultipartOptions::default() };
+        let upload = self.shared.store.put_multipart_opts(path, options).await.map_err(failed)?;
+        let mut writer = WriteMultipart::new_with_chunk_size(upload, part_size);
+        let mut length = 0;
+        let copied = loop {
+            let mut part = Vec::new();
+            // A part is read whole, so that it goes on without being copied again.
+            let read = match (&mut reader).take(part_size as u64).read_to_end(&mut part).await {
+                Ok(read) => read,
+                Err(error) => break Err(local(error)),
+            };
+            if read == 0 {
+                break Ok(());
+            }
+            length += read as u64;
+            if let Err(error) = writer.wait_for_capacity(PARTS_IN_FLIGHT).await {
+                break Err(failed(error));
+            }
+            writer.put(part.into());
+        };
+        match copied {
+            Ok(()) => writer.finish().await.map(|_| length).map_err(failed),
+            Err(error) => {
+                // The parts are lost either way; that the store forgets them is all that can be asked.
+                let _ = writer.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes an object. That there is none is no error.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub async fn delete(&self, name: &str) -> Result<(), Error> {
+        let path = self.path(name)?;
+        let attempt = || async {
+            self.shared
+                .store
+                .delete(&path)
+                .await
+                .map_err(|error| Error::store(Operation::Delete, name, error))
+        };
+        match self.run(Operation::Delete, true, attempt, |()| 0).await {
+            Err(Error::NotFound { .. }) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Every object below a folder (`""` for all), at any depth, by name.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub async fn list(&self, folder: &str) -> Result<Vec<Object>, Error> {
+        let path = self.path(folder.trim_end_matches('/'))?;
+        let attempt = || async {
+            let listing = self.shared.store.list(Some(&path)).try_collect::<Vec<_>>().await;
+            listing.map_err(|error| Error::store(Operation::Iter, folder, error))
+        };
+        let found = self.run(Operation::Iter, true, attempt, |_| 0).await;
+        let mut objects: Vec<Object> = or_empty(found)?.iter().map(|meta| self.object(meta)).collect();
+        objects.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(objects)
+    }
+
+    /// Folders and objects directly in a folder (`""` for the top).
+    ///
+    /// # Errors
+    /// As the store says.
+    pub async fn level(&self, folder: &str) -> Result<Level, Error> {
+        let path = self.path(folder.trim_end_matches('/'))?;
+        let attempt = || async {
+            let listing = self.shared.store.list_with_delimiter(Some(&path)).await;
+            listing.map_err(|error| Error::store(Operation::Iter, folder, error))
+        };
+        let listing = match self.run(Operation::Iter, true, attempt, |_| 0).await {
+            Ok(listing) => listing,
+            Err(Error::NotFound { .. }) => return Ok(Level::default()),
+            Err(error) => return Err(error),
+        };
+        let below = |path: &Path| path.as_ref().rsplit('/').next().unwrap_or_default().to_owned();
+        let mut folders: Vec<String> = listing.common_prefixes.iter().map(below).collect();
+        let mut objects: Vec<Object> = listing.objects.iter().map(|meta| self.object(meta)).collect();
+        folders.sort_unstable();
+        objects.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Level { folders, objects })
+    }
+}
+
+/// A folder that does not exist is an empty one.
+fn or_empty<T>(listed: Result<Vec<T>, Error>) -> Result<Vec<T>, Error> {
+    match listed {
+        Err(Error::NotFound { .. }) => Ok(Vec::new()),
+        listed => listed,
+    }
+}
