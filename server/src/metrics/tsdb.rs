@@ -228,7 +228,7 @@ impl TsdbObserver for TenantTsdb {
 
     fn opened(&self, report: &OpenReport) {
         self.replay_seconds.set(self.made.elapsed().as_secs_f64());
-        if let Some(lost) = &report.lost {
+        for lost in &report.lost {
             self.log_damages.add(1);
             self.log_lost_bytes.add(lost.bytes);
         }
