@@ -3,8 +3,10 @@
 //! Names, labels and bucket bounds are those of Thanos and Prometheus wherever they have one for the thing; a test holds
 //! them against the stored list. Crates below know none of this: they tell observers what happened.
 
+mod bucket;
 mod family;
 mod http;
+mod log;
 mod process;
 mod receive;
 #[cfg(test)]
@@ -17,8 +19,10 @@ use std::time::Instant;
 
 use parking_lot::RwLock;
 
+pub(crate) use bucket::BucketMetrics;
 pub(crate) use family::{Counter, Family, Gauge, Histogram, Shown};
 pub(crate) use http::HttpMetrics;
+pub(crate) use log::LogMetrics;
 pub(crate) use receive::ReceiveMetrics;
 pub(crate) use text::{Page, Type};
 pub(crate) use tsdb::TsdbMetrics;

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use sarsen_bucket::BucketObserver as _;
 use sarsen_tsdb::{Committed, OpenReport, Stats, TsdbObserver as _};
+use sarsen_wal::WalObserver as _;
 
 use super::*;
 use crate::receive::{ReceiveObserver as _, ShipOutcome, WriteSeen};
@@ -22,11 +24,20 @@ fn page() -> String {
     let database = tsdb.tenant("a");
     database.opened(&OpenReport::default());
     database.committed(&Committed { accepted: 3, ..Committed::default() });
+    LogMetrics::new(&registry).tenant("a").synced();
     let receive = ReceiveMetrics::new(&registry, HttpMetrics::new(&registry));
     receive.database_opened("a", None);
     let (tenant, took) = ("a", Duration::from_millis(2));
     receive.wrote(WriteSeen { tenant, status: 200, series: 1, samples: 3, body_bytes: 70, took });
     receive.shipped("a", ShipOutcome { uploaded: 1, synced: true, ..ShipOutcome::default() });
+    let bucket = BucketMetrics::new(&registry, "bucket");
+    bucket.finished(&sarsen_bucket::Finished {
+        operation: sarsen_bucket::Operation::Upload,
+        outcome: sarsen_bucket::Outcome::Done,
+        bytes: 1,
+        took,
+        retries: 0,
+    });
     let _probe = crate::net::Probe::new(&registry, "receive");
     registry.page(false).1
 }
