@@ -27,7 +27,7 @@ impl BitWriter<'_> {
             return;
         }
         let over = used - 64;
-        let full = self.word.unbounded_shl(64 - self.used) | value >> over;
+        let full = self.word << 1 << ((63 - self.used) & 63) | value >> over;
         self.out.extend_from_slice(&full.to_be_bytes());
         self.word = value;
         self.used = over;
@@ -60,75 +60,74 @@ pub(crate) const fn tail(word: u64, used: u32) -> ([u8; 8], usize) {
 #[derive(Debug, Clone)]
 pub(crate) struct BitReader<'a> {
     bytes: &'a [u8],
-    /// The last eight bytes, or all of them moved to the top if there are fewer.
+    /// The last eight bytes, or all of them moved to the bottom if there are fewer.
     last: u64,
     at: usize,
 }
 
 impl<'a> BitReader<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+    /// Begins at byte `at`.
+    pub(crate) fn new(bytes: &'a [u8], at: usize) -> Self {
         let last = match bytes.last_chunk::<8>() {
             Some(chunk) => u64::from_be_bytes(*chunk),
             None => bytes.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)),
         };
-        Self { bytes, last, at: 0 }
+        Self { bytes, last, at: at * 8 }
     }
 
     /// The bytes that are read.
+    #[inline]
     pub(crate) const fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// How many bits were read.
+    /// How many bits were passed over.
+    #[inline]
     pub(crate) const fn position(&self) -> usize {
         self.at
     }
 
-    /// Goes to bit `at`.
+    /// Goes to byte `at`.
+    #[inline]
     pub(crate) const fn seek(&mut self, at: usize) {
-        self.at = at;
-    }
-
-    /// The next bits from the top down. At least the first 57 are bits of the content, or zeros behind its end.
-    #[inline]
-    pub(crate) fn peek(&self) -> u64 {
-        let byte = self.at >> 3;
-        let word = match self.bytes.get(byte..).and_then(<[u8]>::first_chunk::<8>) {
-            Some(chunk) => u64::from_be_bytes(*chunk),
-            None => self.behind(byte),
-        };
-        word << (self.at & 7)
-    }
-
-    /// The word at `byte`, less than eight bytes before the end or behind it.
-    #[inline]
-    fn behind(&self, byte: usize) -> u64 {
-        let passed = byte + 8 - self.bytes.len();
-        self.last.unbounded_shl(passed.saturating_mul(8).min(64) as u32)
+        self.at = at * 8;
     }
 
     /// Passes over `count` bits.
     #[inline]
-    pub(crate) const fn skip(&mut self, count: u32) {
-        self.at += count as usize;
+    pub(crate) const fn skip(&mut self, count: usize) {
+        self.at += count;
     }
 
-    /// The next `count` bits, 1 to 64, as a number.
-    #[inline]
-    pub(crate) fn take(&mut self, count: u32) -> u64 {
-        let mut word = self.peek();
-        if count > 57 {
-            let low = Self { at: self.at + 32, ..*self }.peek();
-            word = word >> 32 << 32 | low >> 32;
-        }
-        self.skip(count);
-        word >> (64 - count)
-    }
-
-    /// Whether more bits were read than there are.
+    /// Whether more bits were passed over than there are.
     #[inline]
     pub(crate) const fn overrun(&self) -> bool {
         self.at > self.bytes.len() * 8
+    }
+
+    /// The next bits from the top down: 57 or more of them, and zeros below. Behind the end are zeros.
+    #[inline]
+    pub(crate) fn peek(&self) -> u64 {
+        let byte = self.at >> 3;
+        let word = match self.bytes.get(byte..byte + 8) {
+            Some(&[a, b, c, d, e, f, g, h]) => u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+            _ => self.last.unbounded_shl(((byte + 8 - self.bytes.len()) * 8) as u32),
+        };
+        word << (self.at & 7)
+    }
+
+    /// Passes over `ahead` bits and takes those behind them, all but `spare` of 64, as a number. `seen` is what
+    /// [`peek`](Self::peek) gave, moved up by `ahead`, at most 50. `None`, and nothing is passed over, if the bytes end
+    /// before, or if the number ends in the first eight of them. `spare` is at most 63.
+    #[inline]
+    pub(crate) fn take(&mut self, seen: u64, ahead: usize, spare: usize) -> Option<u64> {
+        let end = self.at + (64 + ahead) - spare;
+        // The word that ends where the number ends holds its last 57 bits or more, `seen` the first 7 or more. Both have zeros,
+        // or the same bits, where the other has the number's.
+        let word = self.bytes.get(..(end + 7) >> 3)?.last_chunk()?;
+        let ending = u64::from_be_bytes(*word) >> (end.wrapping_neg() & 7);
+        self.at = end;
+        Some((seen | ending << (spare & 63)) >> (spare & 63))
     }
 }
 
@@ -176,27 +175,37 @@ mod tests {
         }
 
         #[test]
-        fn what_is_put_is_taken(runs in runs()) {
-            let bytes = written(&runs);
-            let mut reader = BitReader::new(&bytes);
+        fn what_is_put_is_taken(runs in runs(), ahead in 0..=50u32) {
+            let bytes = [&[0xFF; 8], &written(&runs)[..]].concat();
+            let mut reader = BitReader::new(&bytes, 8);
             for (value, count) in runs {
-                prop_assert_eq!(reader.take(count), value);
+                let ahead = ahead.min(count - 1);
+                prop_assert_eq!(reader.peek() >> (64 - count.min(57)), value >> (count - count.min(57)));
+                let spare = 64 - count + ahead;
+                let rest = reader.take(reader.peek() << ahead, ahead as usize, spare as usize);
+                prop_assert_eq!(rest, Some(value << spare >> spare));
                 prop_assert!(!reader.overrun());
             }
+            prop_assert_eq!(reader.position().div_ceil(8), bytes.len());
         }
 
         #[test]
-        fn behind_the_end_are_zeros(bytes in any::<Vec<u8>>(), counts in proptest::collection::vec(1..=64u32, 0..99)) {
-            let mut reader = BitReader::new(&bytes);
+        fn behind_the_end_is_nothing(bytes in any::<Vec<u8>>(), counts in proptest::collection::vec(1..=64usize, 0..99)) {
+            let mut reader = BitReader::new(&bytes, 0);
+            let mut at = 0;
             for count in counts {
-                let from = reader.position();
-                let expected = (from..from + count as usize).fold(0u64, |value, bit| {
+                let expected = (at..at + 57).fold(0u64, |value, bit| {
                     let byte = bytes.get(bit / 8).copied().unwrap_or_default();
                     value << 1 | u64::from(byte >> (7 - bit % 8) & 1)
                 });
-                prop_assert_eq!(reader.take(count), expected);
+                prop_assert_eq!(reader.peek() >> 7, expected);
+                let end = at + count;
+                let there = end > 56 && end <= bytes.len() * 8;
+                prop_assert_eq!(reader.clone().take(reader.peek(), 0, 64 - count).is_some(), there);
+                reader.skip(count);
+                at = end;
+                prop_assert_eq!(reader.overrun(), at > bytes.len() * 8);
             }
-            prop_assert_eq!(reader.overrun(), reader.position() > bytes.len() * 8);
         }
     }
 }

@@ -102,15 +102,22 @@ impl XorAppender {
         self.value = value;
         let leading = xor.leading_zeros().min(31) as u8;
         let trailing = xor.trailing_zeros() as u8;
-        if leading >= self.leading && trailing >= self.trailing {
-            out.put(prefix << 2 | 0b10, len + 2);
+        let (prefix, len) = if leading >= self.leading && trailing >= self.trailing {
+            (prefix << 2 | 0b10, len + 2)
         } else {
             self.leading = leading;
             self.trailing = trailing;
             let significant = u64::from(64 - leading - trailing) & 63;
-            out.put(prefix << 13 | 0b11 << 11 | u64::from(leading) << 6 | significant, len + 13);
+            (prefix << 13 | 0b11 << 11 | u64::from(leading) << 6 | significant, len + 13)
+        };
+        let (payload, significant) = (xor >> self.trailing, u32::from(64 - self.leading - self.trailing));
+        if len + significant <= 64 {
+            // One run instead of two: whether a word is full is hard to foresee, so it is asked once.
+            out.put(prefix << (significant & 63) | payload, len + significant);
+        } else {
+            out.put(prefix, len);
+            out.put(payload, significant);
         }
-        out.put(xor >> self.trailing, u32::from(64 - self.leading - self.trailing));
     }
 
     /// How many samples were appended.
@@ -157,25 +164,23 @@ impl XorAppender {
     pub fn resume(chunk: &[u8]) -> Result<(Self, Vec<u8>), Error> {
         let mut iter = XorIter::new(chunk)?;
         while iter.next()?.is_some() {}
-        if iter.read == 0 {
+        if iter.total == 0 {
             return Ok((Self::new(), Vec::new()));
         }
         let body = chunk.get(HEADER_LEN..).unwrap_or_default();
         let bits = iter.bits.position() - HEADER_LEN * 8;
         let used = (bits % 64) as u32;
         let bytes = body.get(..bits / 64 * 8).unwrap_or_default().to_vec();
-        let mut rest = BitReader::new(body);
-        rest.seek(bits - used as usize);
-        let word = if used == 0 { 0 } else { rest.take(used) };
+        let word = if used == 0 { 0 } else { BitReader::new(body, bytes.len()).peek() >> (64 - used) };
         let appender = Self {
             time: iter.time,
             delta: iter.delta,
             value: iter.value,
             word,
-            count: iter.read,
+            count: iter.total,
             used: used as u8,
-            leading: 64 - iter.significant - iter.trailing,
-            trailing: iter.trailing,
+            leading: (iter.spare - iter.trailing) as u8,
+            trailing: iter.trailing as u8,
         };
         Ok((appender, bytes))
     }
@@ -210,11 +215,14 @@ pub struct XorIter<'a> {
     time: Timestamp,
     delta: i64,
     value: u64,
-    read: u16,
+    /// The window last written, or all 64 bits: how many bits of a word it leaves out, and how many of them below it.
+    spare: usize,
+    trailing: usize,
+    /// Samples still to come behind the first two, once these are read.
+    left: u16,
+    /// Samples read of the first two.
+    begun: u16,
     total: u16,
-    /// How many bits a window holds; with `trailing` this is the window last written. Until one is, it is all 64 bits.
-    significant: u8,
-    trailing: u8,
 }
 
 impl<'a> XorIter<'a> {
@@ -226,15 +234,14 @@ impl<'a> XorIter<'a> {
         let Some(header) = chunk.first_chunk::<HEADER_LEN>() else {
             return Err(Error::corrupt("xor chunk", 0, "the sample count is cut off"));
         };
-        let mut bits = BitReader::new(chunk);
-        bits.seek(HEADER_LEN * 8);
+        let bits = BitReader::new(chunk, HEADER_LEN);
         let total = u16::from_be_bytes(*header);
-        Ok(Self { bits, time: 0, delta: 0, value: 0, read: 0, total, significant: 64, trailing: 0 })
+        Ok(Self { bits, time: 0, delta: 0, value: 0, spare: 0, trailing: 0, left: 0, begun: 0, total })
     }
 
     /// How many samples are still to come, if the chunk is sound.
     pub const fn remaining(&self) -> u16 {
-        self.total - self.read
+        if self.begun < 2 { self.total - self.begun } else { self.left }
     }
 
     /// The next sample, `None` behind the last one.
@@ -244,101 +251,113 @@ impl<'a> XorIter<'a> {
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "the shape of SampleIter: a step may fail")]
     pub fn next(&mut self) -> Result<Option<(Timestamp, f64)>, Error> {
-        if self.read == self.total {
+        // Nothing that is not inlined may see `self`, or its fields have to live in memory instead of registers.
+        let sound = if self.left != 0 {
+            self.left -= 1;
+            self.step()
+        } else if self.begun < 2 && self.begun < self.total {
+            self.begin()
+        } else {
             return Ok(None);
-        }
-        if self.read < 2 {
-            self.begin()?;
-        } else {
-            self.step_time();
-        }
-        if self.read > 0 && !self.step_value() || self.bits.overrun() {
-            return Err(self.damaged());
-        }
-        self.read += 1;
-        Ok(Some((self.time, f64::from_bits(self.value))))
-    }
-
-    /// What is special about the first two samples: time and value, or the first difference.
-    fn begin(&mut self) -> Result<(), Error> {
-        let at = self.bits.position() / 8;
-        let mut reader = Reader::new("xor chunk", self.bits.bytes());
-        let step = reader.take(at, "the header").and_then(|_| match self.read {
-            0 => {
-                self.time = reader.varint("the first time")?;
-                self.value = reader.u64("the first value")?;
-                Ok(())
-            }
-            _ => {
-                self.delta = reader.uvarint("the first time difference")? as i64;
-                self.time = self.time.wrapping_add(self.delta);
-                Ok(())
-            }
-        });
-        self.bits.seek(reader.position() * 8);
-        if step.is_err() {
-            self.total = self.read;
-        }
-        step
-    }
-
-    #[inline]
-    fn step_time(&mut self) {
-        let word = self.bits.peek();
-        let (bits, len) = if word >> 63 == 0 {
-            (0, 1)
-        } else if word >> 62 == 0b10 {
-            (asymmetric(word << 2, 14), 16)
-        } else if word >> 61 == 0b110 {
-            (asymmetric(word << 3, 17), 20)
-        } else if word >> 60 == 0b1110 {
-            (asymmetric(word << 4, 20), 24)
-        } else {
-            self.bits.skip(4);
-            (self.bits.take(64) as i64, 0)
         };
-        self.bits.skip(len);
-        self.delta = self.delta.wrapping_add(bits);
-        self.time = self.time.wrapping_add(self.delta);
+        match sound {
+            Some(()) => Ok(Some((self.time, f64::from_bits(self.value)))),
+            None => {
+                let error = damaged(self.total, self.left, self.bits.position() / 8);
+                (self.left, self.begun) = (0, 2);
+                Err(error)
+            }
+        }
     }
 
-    /// Reads a value; `false` if its window cannot be.
+    /// The first two samples, which begin at whole bytes and have a form of their own.
     #[inline]
-    fn step_value(&mut self) -> bool {
-        let word = self.bits.peek();
+    fn begin(&mut self) -> Option<()> {
+        self.begun += 1;
+        self.left = self.total - self.begun;
+        if self.begun == 1 {
+            let (time, value, end) = first_sample(self.bits.bytes())?;
+            (self.time, self.value) = (time, value);
+            self.bits.seek(end);
+            self.left = 0;
+            return Some(());
+        }
+        let (delta, end) = first_delta(self.bits.bytes(), self.bits.position() / 8)?;
+        self.delta = delta;
+        self.time = self.time.wrapping_add(delta);
+        self.bits.seek(end);
+        self.step_value(self.bits.peek(), 0)
+    }
+
+    /// A sample behind the first two; `None` if it makes no sense.
+    #[inline]
+    fn step(&mut self) -> Option<()> {
+        let mut word = self.bits.peek();
         if word >> 63 == 0 {
-            self.bits.skip(1);
-            return true;
+            self.time = self.time.wrapping_add(self.delta);
+            return self.step_value(word << 1, 1);
+        }
+        let mut len = 0;
+        let dod = if word >> 62 == 0b10 {
+            len = 16;
+            asymmetric(word << 2, 14)
+        } else if word >> 61 == 0b110 {
+            len = 20;
+            asymmetric(word << 3, 17)
+        } else if word >> 60 == 0b1110 {
+            len = 24;
+            asymmetric(word << 4, 20)
+        } else {
+            let dod = self.bits.take(word << 4, 4, 0)?;
+            word = self.bits.peek();
+            dod as i64
+        };
+        self.delta = self.delta.wrapping_add(dod);
+        self.time = self.time.wrapping_add(self.delta);
+        self.step_value(word << len, len)
+    }
+
+    /// Reads the value that begins `ahead`, at most 24, with the bits of `word`; `None` if its window cannot be.
+    #[inline]
+    fn step_value(&mut self, word: u64, ahead: usize) -> Option<()> {
+        if word >> 63 == 0 {
+            self.bits.skip(ahead + 1);
+            return (!self.bits.overrun()).then_some(());
         }
         if word >> 62 == 0b10 {
-            self.bits.skip(2);
-        } else {
-            let leading = (word >> 57 & 31) as u8;
-            let significant = match (word >> 51 & 63) as u8 {
-                0 => 64,
-                bits => bits,
-            };
-            if leading + significant > 64 {
-                return false;
-            }
-            self.significant = significant;
-            self.trailing = 64 - leading - significant;
-            self.bits.skip(13);
+            self.value ^= self.bits.take(word << 2, ahead + 2, self.spare)? << (self.trailing & 63);
+            return Some(());
         }
-        self.value ^= self.bits.take(u32::from(self.significant)) << self.trailing;
-        true
-    }
-
-    #[cold]
-    fn damaged(&mut self) -> Error {
-        let what = format!("{} samples are promised, sample {} cannot be read", self.total, self.read);
-        self.total = self.read;
-        Error::corrupt("xor chunk", (self.bits.position() / 8) as u64, what)
+        let leading = (word >> 57 & 31) as usize;
+        // 64 bits are written as 0.
+        self.spare = (64 - (word >> 51 & 63) as usize) & 63;
+        self.trailing = self.spare.checked_sub(leading)?;
+        self.value ^= self.bits.take(word << 13, ahead + 13, self.spare)? << (self.trailing & 63);
+        Some(())
     }
 }
 
-/// The number in the first `n` bits of `word`, of which the greatest half and a bit more means positive numbers: `n` bits
-/// hold `-(2^(n-1) - 1) ..= 2^(n-1)`.
+/// Time and value of the first sample of `chunk`, and the offset behind them.
+fn first_sample(chunk: &[u8]) -> Option<(Timestamp, u64, usize)> {
+    let mut reader = Reader::new("xor chunk", chunk);
+    reader.take(HEADER_LEN, "header").ok()?;
+    Some((reader.varint("time").ok()?, reader.u64("value").ok()?, reader.position()))
+}
+
+/// The first difference of times, which lies at byte `at` of `chunk`, and the offset behind it.
+fn first_delta(chunk: &[u8], at: usize) -> Option<(i64, usize)> {
+    let mut reader = Reader::new("xor chunk", chunk);
+    reader.take(at, "first sample").ok()?;
+    Some((reader.uvarint("difference").ok()? as i64, reader.position()))
+}
+
+#[cold]
+fn damaged(total: u16, left: u16, offset: usize) -> Error {
+    let what = format!("{total} samples are promised, the last {} of them cannot be read", left + 1);
+    Error::corrupt("xor chunk", offset as u64, what)
+}
+
+/// The number in the first `n` bits of `word`, which hold `-(2^(n-1) - 1) ..= 2^(n-1)`.
 #[inline]
 const fn asymmetric(word: u64, n: u32) -> i64 {
     let number = (word >> (64 - n)) as i64;
