@@ -1,13 +1,14 @@
 //! What do a sample's append to and decode from a XOR chunk cost, cache warm, on values as exporters send them?
 //!
-//! Budgets: decode 3.5 ns and append 9 ns a sample on the mix, 5 ns a sample for decoding hard values.
+//! Budgets: decode 3.5 ns and append 9 ns a sample on the mix, 5 ns a sample for decoding hard values (`random`).
 //!
 //! Last answer: not yet measured.
 //!
 //! Kinds: `counter` grows by a few hundred a step, `gauge` wanders with two decimals, `slow` is a counter that seldom moves,
-//! `random` has values without any pattern, `constant` never changes. Steps are 15 s with up to 5 ms of jitter, as
-//! scraped. `mix` holds equal numbers of all five. Run with `cargo bench -p sarsen-block --bench chunk`; divide by the
-//! elements a run has, or take the inverse of the throughput, for the time a sample takes.
+//! `random` has values without any pattern, `constant` never changes; `mix` holds equal numbers of all five. Their scrapes
+//! are exactly 15 s apart, as Prometheus stores targets that are scraped regularly. `few-late` is the mix with one scrape in ten
+//! up to 20 ms late, `late` with every scrape: what is foreseen wrongly is then the time. Run with
+//! `cargo bench -p sarsen-block --bench chunk`; the inverse of the throughput is the time a sample takes.
 
 use std::hint::black_box;
 
@@ -36,14 +37,16 @@ impl Random {
     }
 }
 
-fn series(kind: &str, random: &mut Random) -> Series {
+/// A series of `kind`. One scrape in `late` is late; 0 for none.
+fn series(kind: &str, late: u64, random: &mut Random) -> Series {
     let mut value = match kind {
         "gauge" => random.below(10_000) / 100.0,
         _ => random.below(1_000_000),
     };
     let mut samples = Vec::with_capacity(SAMPLES);
     for i in 0..SAMPLES {
-        let t = 1_700_000_000_000 + i as i64 * 15_000 + random.below(6) as i64;
+        let delay = if late > 0 && random.next().is_multiple_of(late) { random.below(20) } else { 0.0 };
+        let t = 1_700_000_000_000 + i as i64 * 15_000 + delay as i64;
         value = match kind {
             "counter" => value + random.below(400),
             "gauge" => ((value + (random.below(200) - 100.0) / 100.0) * 100.0).round() / 100.0,
@@ -58,9 +61,13 @@ fn series(kind: &str, random: &mut Random) -> Series {
 
 fn all(kind: &str) -> Vec<Series> {
     let mut random = Random(7);
-    (0..SERIES)
-        .map(|i| series(if kind == "mix" { KINDS[i % KINDS.len()] } else { kind }, &mut random))
-        .collect()
+    let one = |i: usize| match (kind, KINDS[i % KINDS.len()]) {
+        ("mix", each) => series(each, 0, &mut random),
+        ("few-late", each) => series(each, 10, &mut random),
+        ("late", each) => series(each, 1, &mut random),
+        (kind, _) => series(kind, 0, &mut random),
+    };
+    (0..SERIES).map(one).collect()
 }
 
 fn encode(samples: &Series, bytes: &mut Vec<u8>) -> XorAppender {
@@ -83,15 +90,15 @@ fn decode(chunk: &[u8]) -> u64 {
 }
 
 fn chunk(c: &mut Criterion) {
-    for (name, kinds) in [("decode", true), ("append", false)] {
+    for (name, reads) in [("decode", true), ("append", false)] {
         let mut group = c.benchmark_group(name);
         group.throughput(Throughput::Elements((SERIES * SAMPLES) as u64));
-        for kind in KINDS.into_iter().chain(["mix"]) {
+        for kind in KINDS.into_iter().chain(["mix", "few-late", "late"]) {
             let series = all(kind);
             let mut bytes = Vec::with_capacity(2048);
             let chunks: Vec<_> = series.iter().map(|s| encode(s, &mut bytes).finish(&bytes)).collect();
             group.bench_function(BenchmarkId::from_parameter(kind), |b| {
-                if kinds {
+                if reads {
                     b.iter(|| chunks.iter().map(|chunk| decode(black_box(chunk))).fold(0, u64::wrapping_add));
                 } else {
                     b.iter(|| {

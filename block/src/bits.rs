@@ -117,11 +117,15 @@ impl<'a> BitReader<'a> {
     }
 
     /// Passes over `ahead` bits and takes those behind them, all but `spare` of 64, as a number. `seen` is what
-    /// [`peek`](Self::peek) gave, moved up by `ahead`, at most 50. `None`, and nothing is passed over, if the bytes end
-    /// before, or if the number ends in the first eight of them. `spare` is at most 63.
+    /// [`peek`](Self::peek) gave, moved up by `ahead`, at most 50. `None` if the bytes end before, or if a number of more
+    /// bits than were seen ends in the first eight of them. `spare` is at most 63.
     #[inline]
     pub(crate) fn take(&mut self, seen: u64, ahead: usize, spare: usize) -> Option<u64> {
         let end = self.at + (64 + ahead) - spare;
+        if 64 + ahead <= 57 + spare {
+            self.at = end;
+            return (!self.overrun()).then_some(seen >> (spare & 63));
+        }
         // The word that ends where the number ends holds its last 57 bits or more, `seen` the first 7 or more. Both have zeros,
         // or the same bits, where the other has the number's.
         let word = self.bytes.get(..(end + 7) >> 3)?.last_chunk()?;
@@ -200,7 +204,7 @@ mod tests {
                 });
                 prop_assert_eq!(reader.peek() >> 7, expected);
                 let end = at + count;
-                let there = end > 56 && end <= bytes.len() * 8;
+                let there = (end > 56 || count <= 57) && end <= bytes.len() * 8;
                 prop_assert_eq!(reader.clone().take(reader.peek(), 0, 64 - count).is_some(), there);
                 reader.skip(count);
                 at = end;
