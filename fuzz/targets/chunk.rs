@@ -1,0 +1,76 @@
+//! Any bytes as a XOR chunk and as a chunk file: nothing panics, and what decodes encodes back.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sarsen_block::{
+    Chunk, ChunkFileWalk, ChunkRef, TimeRange, TimedChunk, XorAppender, XorIter, decode_chunks, read_chunk,
+    record_len,
+};
+
+fuzz_target!(|data: &[u8]| {
+    xor(data);
+    file(data);
+});
+
+fn read(chunk: &[u8]) -> (Vec<(i64, u64)>, bool) {
+    let mut samples = Vec::new();
+    let Ok(mut iter) = XorIter::new(chunk) else { return (samples, false) };
+    loop {
+        match iter.next() {
+            Ok(Some((t, v))) => samples.push((t, v.to_bits())),
+            Ok(None) => return (samples, true),
+            Err(_) => {
+                assert!(matches!(iter.next(), Ok(None)), "an iterator ends after its error");
+                return (samples, false);
+            }
+        }
+    }
+}
+
+fn xor(data: &[u8]) {
+    let (samples, sound) = read(data);
+    let mut appender = XorAppender::new();
+    let mut bytes = Vec::new();
+    for &(t, v) in &samples {
+        assert!(appender.append(&mut bytes, t, f64::from_bits(v)));
+    }
+    let again = appender.finish(&bytes);
+    assert_eq!(again.len(), appender.byte_len(bytes.len()));
+    assert_eq!(read(&again), (samples.clone(), true));
+
+    match XorAppender::resume(data) {
+        Ok((resumed, bytes)) => {
+            assert!(sound);
+            assert_eq!(read(&resumed.finish(&bytes)), (samples, true));
+        }
+        Err(_) => assert!(!sound),
+    }
+
+    let timed = TimedChunk { range: TimeRange::ALL, chunk: Chunk::xor(data.to_vec()) };
+    if let Ok(decoded) = decode_chunks(&[timed.clone(), timed], TimeRange::new(-1_000_000, i64::MAX)) {
+        assert!(decoded.windows(2).all(|pair| pair[0].t < pair[1].t));
+    }
+}
+
+fn file(data: &[u8]) {
+    let all = bytes::Bytes::copy_from_slice(data);
+    let Ok(mut walk) = ChunkFileWalk::new(data, 3) else { return };
+    loop {
+        let offset = walk.offset();
+        match walk.next() {
+            Ok(Some((at, chunk))) => {
+                assert_eq!(u64::from(at.offset()), offset);
+                let rest = all.slice(offset as usize..);
+                assert_eq!(read_chunk(&rest, at).unwrap(), chunk);
+                assert_eq!(record_len(&rest, at).unwrap(), walk.offset() - offset);
+                let _ = chunk.num_samples();
+            }
+            Ok(None) => return,
+            Err(_) if walk.offset() == offset => assert!(matches!(walk.next(), Ok(None))),
+            Err(_) => {
+                assert!(read_chunk(&all.slice(offset as usize..), ChunkRef::new(3, offset as u32)).is_err())
+            }
+        }
+    }
+}
