@@ -29,6 +29,7 @@ impl Failure {
 }
 
 /// A command: its name, what it is, its flags, what it does.
+#[derive(Clone, Copy)]
 pub(crate) struct Command {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,

@@ -32,6 +32,9 @@ pub mod receive;
 #[cfg(feature = "receive")]
 pub mod wire;
 
+#[cfg(feature = "tools")]
+mod tools;
+
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -54,7 +57,9 @@ pub fn run_sarsen(args: impl Iterator<Item = OsString>) -> ExitCode {
         table: config::standalone::table,
         run: app::run_standalone,
     };
-    cli::run("sarsen", &[standalone, RECEIVE], "standalone", args)
+    let commands: Vec<cli::Command> =
+        [standalone, RECEIVE].into_iter().chain(tools::COMMANDS.iter().copied()).collect();
+    cli::run("sarsen", &commands, "standalone", args)
 }
 
 /// The receiver alone; the word `receive` may lead the arguments. Arguments begin with the program's name.

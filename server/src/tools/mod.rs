@@ -1,0 +1,122 @@
+//! Look, check, dump, repair: what an operator does to blocks, buckets and databases by hand.
+//!
+//! Tools print what they found on standard output and end with 0; a tool that found something wrong lists it there and
+//! ends with 1 and one line on standard error. Only `repair`, `flush` and `upload` change anything.
+
+mod bucket;
+mod database;
+mod dump;
+mod inspect;
+mod open;
+mod print;
+mod verify;
+
+use crate::cli::{Command, Failure};
+use crate::config::flags::{Fault, Flag, Given, Kind};
+
+/// Flags of every tool.
+const COMMON: &[Flag] = &[
+    Flag::new("log.level", Kind::Choice(&["error", "warn", "info", "debug"]), "warn", "Log filtering level."),
+    Flag::new("log.format", Kind::Choice(&["logfmt", "json"]), "logfmt", "Log format."),
+];
+
+const OUTPUT: Flag = Flag::new(
+    "output",
+    Kind::Choice(&["table", "json"]),
+    "table",
+    "A table for people or JSON for programs.",
+);
+const OBJSTORE: &[Flag] = &[
+    Flag::new("objstore.config-file", Kind::Text, "", "File with the object store."),
+    Flag::new("objstore.config", Kind::Text, "", "The same as text."),
+];
+
+/// Every tool.
+pub(crate) const COMMANDS: &[Command] = &[
+    Command {
+        name: "tools block inspect",
+        about: "What blocks are: range, series, samples, chunks, bytes, labels, resolution, level.",
+        arguments: "DIR...",
+        table: || with(&[OUTPUT]),
+        run: inspect::run,
+    },
+    Command {
+        name: "tools block dump",
+        about: "A line a sample, as promtool tsdb dump prints them. DIR is a block, or holds blocks.",
+        arguments: "DIR...",
+        table: || with(dump::FLAGS),
+        run: dump::run,
+    },
+    Command {
+        name: "tools block verify",
+        about: "Everything that is wrong with blocks, each with file and offset.",
+        arguments: "DIR...",
+        table: || with(&[]),
+        run: verify::run,
+    },
+    Command {
+        name: "tools bucket ls",
+        about: "The blocks of a bucket.",
+        arguments: "",
+        table: || with(&[OBJSTORE, &[OUTPUT]].concat()),
+        run: bucket::ls,
+    },
+    Command {
+        name: "tools bucket inspect",
+        about: "The blocks of a bucket as a table.",
+        arguments: "",
+        table: || with(&[OBJSTORE, &[OUTPUT]].concat()),
+        run: bucket::inspect,
+    },
+    Command {
+        name: "tools bucket verify",
+        about: "What is wrong in a bucket: half blocks, metas and marks that cannot be read, missing files; with --data, every block read whole.",
+        arguments: "",
+        table: || with(&[OBJSTORE, bucket::VERIFY_FLAGS].concat()),
+        run: bucket::verify,
+    },
+    Command {
+        name: "tools bucket upload",
+        about: "Brings blocks into a bucket, as the receiver does.",
+        arguments: "DIR...",
+        table: || with(&[OBJSTORE, bucket::UPLOAD_FLAGS].concat()),
+        run: bucket::upload,
+    },
+    Command {
+        name: "tools tsdb verify",
+        about: "What is damaged in a database directory, log included, and where. Changes nothing.",
+        arguments: "DIR...",
+        table: || with(&[]),
+        run: database::verify,
+    },
+    Command {
+        name: "tools tsdb repair",
+        about: "Cuts the log of a stopped database off at its damage, saying what was lost.",
+        arguments: "DIR...",
+        table: || with(&[]),
+        run: database::repair,
+    },
+];
+
+fn with(flags: &[Flag]) -> Vec<Flag> {
+    COMMON.iter().chain(flags).copied().collect()
+}
+
+/// The arguments, at least one.
+fn directories(given: &Given) -> Result<&[String], Failure> {
+    if given.arguments.is_empty() {
+        return Err(Failure::Usage("required argument 'DIR' not provided".to_owned()));
+    }
+    Ok(&given.arguments)
+}
+
+fn no_arguments(given: &Given) -> Result<(), Failure> {
+    match given.arguments.first() {
+        None => Ok(()),
+        Some(argument) => Err(Failure::Usage(format!("unexpected {argument}"))),
+    }
+}
+
+fn usage(fault: Fault) -> Failure {
+    Failure::Usage(fault)
+}
