@@ -5,7 +5,7 @@
 //!
 //! cargo bench -p sarsen-block --bench postings
 
-#![expect(clippy::unwrap_used, missing_docs, reason = "a bench may fail loudly")]
+#![expect(clippy::unwrap_used, reason = "a bench may fail loudly")]
 
 use std::collections::BTreeSet;
 use std::hint::black_box;

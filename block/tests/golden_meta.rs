@@ -1,6 +1,6 @@
 //! Meta files that Prometheus and Thanos wrote, read and written back; and texts that Thanos reads or refuses.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod golden;
 

@@ -58,15 +58,13 @@ fn put(out: &mut String, value: &Json, depth: Option<usize>) {
         Json::Bool(false) => out.push_str("false"),
         Json::Number(text) => out.push_str(text),
         Json::Text(text) => put_text(out, text),
-        Json::List(items) => {
-            put_all(out, ('[', ']'), depth, items.iter(), |out, item, depth| put(out, item, depth));
-        }
+        Json::List(items) => put_all(out, ('[', ']'), depth, items.iter(), put),
         Json::Object(fields) => {
             put_all(out, ('{', '}'), depth, fields.iter(), |out, (name, value), depth| {
                 put_text(out, name);
                 out.push_str(if depth.is_some() { ": " } else { ":" });
                 put(out, value, depth);
-            })
+            });
         }
     }
 }

@@ -21,7 +21,7 @@ fn encode(set: &BTreeSet<u32>) -> Bytes {
 }
 
 fn walk(set: &BTreeSet<u32>) -> Box<dyn Postings> {
-    if set.len() % 2 == 0 {
+    if set.len().is_multiple_of(2) {
         Box::new(decode_postings(&encode(set), 0).unwrap())
     } else {
         Box::new(ListWalk::new(set.iter().map(|&no| SeriesNo(no)).collect::<Vec<_>>()))
