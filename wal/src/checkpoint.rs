@@ -73,10 +73,9 @@ pub fn checkpoint(
     keep: Keep<'_>,
 ) -> Result<CheckpointOutcome, Error> {
     let directory = dir.join(CHECKPOINT);
-    if disk.stat(&directory).map_err(Error::on("looking at", &directory))?.is_none() {
-        disk.create_dir_all(&directory).map_err(Error::on("making", &directory))?;
-        disk.sync_dir(dir).map_err(Error::on("syncing", dir))?;
-    }
+    // Synced even if it exists: whoever made it may not have come so far.
+    disk.create_dir_all(&directory).map_err(Error::on("making", &directory))?;
+    disk.sync_dir(dir).map_err(Error::on("syncing", dir))?;
     if crate::replay::newest_checkpoint(disk.as_ref(), dir)?.is_none_or(|newest| newest < upto) {
         let mut report = Checkpointed::default();
         let mut file = SealedFile::create(disk.as_ref(), &directory, upto)?;

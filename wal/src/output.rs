@@ -26,6 +26,8 @@ pub(crate) struct Output {
     /// The last segment of an earlier process, whose end nobody has synced yet.
     unproven: Option<SegmentNo>,
     reserve: u64,
+    /// Whether the name of the log's own directory is known to be durable.
+    directory_synced: bool,
 }
 
 #[derive(Debug)]
@@ -50,7 +52,7 @@ impl Output {
         unproven: Option<SegmentNo>,
         reserve: u64,
     ) -> Self {
-        Self { disk, directory, current: None, unproven, reserve }
+        Self { disk, directory, current: None, unproven, reserve, directory_synced: false }
     }
 
     /// Writes chunks in their order. Syncs only a segment that ends.
@@ -80,6 +82,15 @@ impl Output {
 
     /// Makes everything written so far durable, names included.
     pub(crate) fn sync(&mut self, observer: &dyn WalObserver) -> Result<(), Failure> {
+        let Some(number) = self.current.as_ref().map(|segment| segment.number).or(self.unproven) else {
+            return Ok(());
+        };
+        if !self.directory_synced
+            && let Some(above) = self.directory.parent()
+        {
+            self.disk.sync_dir(above).map_err(failure("sync of the directory", number))?;
+            self.directory_synced = true;
+        }
         if let Some(number) = self.unproven {
             let path = number.path(&self.directory);
             let file = self.disk.open_append(&path).map_err(failure("opening", number))?;

@@ -160,10 +160,7 @@ impl Wal {
     ) -> Result<Self, Error> {
         options.check()?;
         let log: PathBuf = dir.join(LOG);
-        if disk.stat(&log).map_err(Error::on("looking at", &log))?.is_none() {
-            disk.create_dir_all(&log).map_err(Error::on("making", &log))?;
-            disk.sync_dir(dir).map_err(Error::on("syncing", dir))?;
-        }
+        disk.create_dir_all(&log).map_err(Error::on("making", &log))?;
         repair::clean(disk.as_ref(), dir)?;
         repair::cut(disk.as_ref(), &log, start)?;
         // Bytes that a process left behind when it was killed can be read and need not be on the disk.
