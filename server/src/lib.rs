@@ -11,6 +11,7 @@
 //! | `metrics/` | what the outside sees of our doings |
 //! | `wire/` | foreign bytes to our nouns and back |
 //! | `receive/` | a request becomes commits, commits become a verdict |
+//! | `standalone/` | what only the one-process mode has |
 //! | `net/` | listeners, TLS, graceful stop, probes |
 //! | `app` | the only room that builds and joins things |
 //! | `tools/` | look, check, dump, repair |
@@ -20,6 +21,8 @@
 #[cfg(feature = "receive")]
 mod app;
 mod cli;
+#[cfg(feature = "receive")]
+mod clock;
 mod config;
 mod go_float;
 mod logging;
@@ -29,6 +32,8 @@ mod metrics;
 mod net;
 #[cfg(feature = "receive")]
 pub mod receive;
+#[cfg(feature = "standalone")]
+mod standalone;
 #[cfg(feature = "receive")]
 pub mod wire;
 

@@ -135,8 +135,7 @@ pub(crate) const RECEIVE: &[Flag] = &[
         "default-tenant",
         "Tenant of requests that name none.",
     ),
-    Flag::new("receive.split-tenant-label-name", Kind::Text, "", "Label that names the tenant of a series.")
-        .refused("series are not yet split over tenants by a label"),
+    Flag::new("receive.split-tenant-label-name", Kind::Text, "", "Label that names the tenant of a series."),
     Flag::new(
         "receive.tenant-label-name",
         Kind::Text,
@@ -263,6 +262,10 @@ pub(crate) const RECEIVE: &[Flag] = &[
         "What a damaged log does to its tenant at start: 'repair' cuts it off at the damage and reports what was lost, 'stop' leaves the tenant closed.",
     ),
     Flag::switch(
+        "receive.prometheus-write",
+        "Also take remote write at /api/v1/write, with the answers of Prometheus; Thanos has nothing there.",
+    ),
+    Flag::switch(
         "receive.flush-on-stop",
         "Cut and upload everything in memory before stopping: for a member that leaves for good.",
     ),
@@ -325,7 +328,7 @@ impl ReceiveConfig {
                 limits: limits(given)?,
                 relabel: relabel(given)?,
                 flush_on_stop: given.is_on("receive.flush-on-stop"),
-                prometheus_write: true,
+                prometheus_write: given.is_on("receive.prometheus-write"),
             },
         })
     }

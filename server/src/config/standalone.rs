@@ -53,6 +53,7 @@ impl StandaloneConfig {
         if receive.role.shipping.objstore.is_none() {
             receive.role.shipping.objstore = Some(bucket_in(&format!("{data_dir}/bucket")));
         }
+        receive.role.prometheus_write = true;
         Ok(Self { receive, self_scrape: !given.is_on("no-self-scrape") })
     }
 }

@@ -3,6 +3,7 @@
 //! Names, labels and bucket bounds are those of Thanos and Prometheus wherever they have one for the thing; a test holds
 //! them against the stored list. Crates below know none of this: they tell observers what happened.
 
+pub(crate) mod backlog;
 mod bucket;
 mod family;
 mod http;

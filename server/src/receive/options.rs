@@ -1,6 +1,6 @@
 //! Settings of the receive role as plain data, filled by `config` from flags and by tests by hand.
 //!
-//! No text forms here except where the original takes a whole file (limits, relabelling, object store): those arrive as
+//! No text forms here except where the original takes a whole file (limits, object store): those arrive as
 //! text, because the room that owns their meaning parses them.
 
 use std::path::PathBuf;

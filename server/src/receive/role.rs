@@ -1,0 +1,356 @@
+//! The receive role as one thing: what its parts share, and when it starts, tends itself and stops.
+//!
+//! Starting opens all databases, then takes requests. While it runs, one task tends the databases (cuts, reopening, syncs on
+//! a timer), one ships blocks and one reads the limits file again. Stopping: no more requests are taken, tasks end, the head is
+//! flushed and shipped if so ordered, databases are synced and closed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+#[cfg(feature = "standalone")]
+use sarsen_block::{LabelsRef, Timestamp};
+use sarsen_bucket::Bucket;
+use sarsen_tsdb::{Advice, Stats};
+use sarsen_wal::Disk;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::handler;
+use super::ingest::Ground;
+use super::intake::Intake;
+use super::limits::{CurrentLimits, Limits};
+use super::observer::ReceiveObserver;
+use super::options::{LimitsSource, ReceiveOptions, SyncChoice};
+use super::room::{Room, RoomLeft};
+use super::ship::{self, Backlog};
+use super::tenants::{ObserversOf, Tenants};
+use crate::clock;
+
+/// How often the databases are looked after.
+const TEND: Duration = Duration::from_secs(1);
+
+/// What the role is given, beside its settings.
+pub(crate) struct Parts {
+    /// The disk that all databases lie on.
+    pub(crate) disk: Arc<dyn Disk>,
+    /// Where blocks go.
+    pub(crate) bucket: Option<Bucket>,
+    /// Who listens to the role.
+    pub(crate) observer: Arc<dyn ReceiveObserver>,
+    /// Who listens to the database of a tenant, and to its log.
+    pub(crate) databases: ObserversOf,
+}
+
+/// What every request and every task of the role sees.
+pub(crate) struct Shared {
+    pub(super) options: ReceiveOptions,
+    pub(super) observer: Arc<dyn ReceiveObserver>,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) tenants: Tenants,
+    pub(super) intake: Intake,
+    pub(super) limits: CurrentLimits,
+    bucket: Option<Bucket>,
+    ready: AtomicBool,
+    shipping: Mutex<Shipping>,
+}
+
+#[derive(Default)]
+struct Shipping {
+    backlog: Backlog,
+    room: Room,
+}
+
+/// The role.
+#[derive(Clone)]
+pub(crate) struct Receiver(Arc<Shared>);
+
+/// Sizes at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    /// Every tenant: its name, why it is closed if it is, its sizes if it is open.
+    pub(crate) tenants: Vec<(String, Option<String>, Option<Stats>)>,
+    /// What waits to be uploaded, as of the last look.
+    pub(crate) backlog: Backlog,
+    /// The volume, as of the last look.
+    pub(crate) room: Option<RoomLeft>,
+}
+
+impl Shared {
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn ground(&self) -> Ground<'_> {
+        let window = i64::try_from(self.options.storage.future_window.as_millis()).unwrap_or(i64::MAX);
+        Ground {
+            tenants: &self.tenants,
+            intake: &self.intake,
+            bounds: &self.options.intake,
+            split_label: self.options.tenancy.split_label.as_deref(),
+            max_time: if window == 0 { i64::MAX } else { clock::now().saturating_add(window) },
+        }
+    }
+
+    /// Labels of a tenant's blocks.
+    pub(super) fn external_labels(&self, tenant: &str) -> BTreeMap<String, String> {
+        let own = (self.options.tenancy.label.clone(), tenant.to_owned());
+        self.options.external_labels.iter().cloned().chain([own]).collect()
+    }
+}
+
+impl Receiver {
+    /// The role, not yet started: every write is answered 503.
+    pub(crate) fn new(options: ReceiveOptions, parts: Parts) -> Result<Self, String> {
+        let limits = CurrentLimits::default();
+        match &options.limits {
+            LimitsSource::None => {}
+            LimitsSource::Inline(text) => limits.replace(Limits::parse(text)?),
+            LimitsSource::File { path, .. } => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|why| format!("limits configuration {}: {why}", path.display()))?;
+                limits.replace(Limits::parse(&text)?);
+            }
+        }
+        if options.relabel.is_some() {
+            return Err("relabelling of incoming series is not built yet".into());
+        }
+        let tenants = Tenants::new(
+            options.tsdb_path.clone(),
+            options.storage.clone(),
+            Arc::clone(&parts.disk),
+            Arc::clone(&parts.observer),
+            parts.databases,
+        );
+        Ok(Self(Arc::new(Shared {
+            intake: Intake::new(&options.intake),
+            tenants,
+            limits,
+            observer: parts.observer,
+            disk: parts.disk,
+            bucket: parts.bucket,
+            ready: AtomicBool::new(false),
+            shipping: Mutex::default(),
+            options,
+        })))
+    }
+
+    /// The routes that take samples.
+    pub(crate) fn write_router(&self) -> axum::Router {
+        handler::router(Arc::clone(&self.0))
+    }
+
+    /// Opens all databases; from then on writes are taken.
+    pub(crate) async fn start(&self) -> Result<(), String> {
+        let shared = Arc::clone(&self.0);
+        let opened = tokio::task::spawn_blocking(move || {
+            shared.tenants.open_all(&shared.options.tenancy.default_tenant)
+        });
+        opened.await.map_err(|why| why.to_string())??;
+        self.0.ready.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Tends, ships and reloads until told to stop.
+    pub(crate) async fn run(&self, stop: CancellationToken) {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(tend_on_time(Arc::clone(&self.0), stop.clone()));
+        tasks.spawn(ship_on_time(Arc::clone(&self.0), stop.clone()));
+        if let SyncChoice::Interval(pause) = self.0.options.storage.sync {
+            tasks.spawn(sync_on_time(Arc::clone(&self.0), pause, stop.clone()));
+        }
+        if let LimitsSource::File { path, reload } = &self.0.options.limits {
+            let (path, pause) = (path.clone(), (*reload).max(Duration::from_millis(100)));
+            tasks.spawn(reload_on_time(Arc::clone(&self.0), path, pause, stop.clone()));
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// From now on writes are answered 503.
+    pub(crate) fn refuse_writes(&self) {
+        self.0.ready.store(false, Ordering::SeqCst);
+    }
+
+    /// Flushes if so ordered, and closes every database. Call it when requests and [`run`](Self::run) have ended.
+    pub(crate) async fn stop(&self) -> Result<(), String> {
+        self.refuse_writes();
+        let mut outcome = Ok(());
+        if self.0.options.flush_on_stop {
+            outcome = self.flush_and_ship().await;
+        }
+        let shared = Arc::clone(&self.0);
+        let closed = tokio::task::spawn_blocking(move || shared.tenants.close_all()).await;
+        outcome.and(closed.map_err(|why| why.to_string()))
+    }
+
+    async fn flush_and_ship(&self) -> Result<(), String> {
+        let shared = Arc::clone(&self.0);
+        let flushed = tokio::task::spawn_blocking(move || {
+            let mut failed = Vec::new();
+            for open in shared.tenants.all_open() {
+                if let Err(error) = open.db().flush(clock::now()) {
+                    tracing::error!(tenant = open.name(), err = %error, "cannot flush the head of a tenant");
+                    failed.push(open.name().to_owned());
+                }
+            }
+            failed
+        });
+        let failed = flushed.await.map_err(|why| why.to_string())?;
+        let look = ship::look(&self.0, self.0.bucket.as_ref()).await;
+        if !failed.is_empty() {
+            return Err(format!("the heads of {} were not flushed", failed.join(", ")));
+        }
+        if look.backlog.blocks > 0 {
+            return Err(format!("{} blocks could not be uploaded and stay local", look.backlog.blocks));
+        }
+        Ok(())
+    }
+
+    /// Appends samples of the process itself to the database of the default tenant, and waits until they are on disk.
+    #[cfg(feature = "standalone")]
+    pub(crate) fn append_own<'a>(
+        &self,
+        samples: impl Iterator<Item = (LabelsRef<'a>, Timestamp, f64)>,
+    ) -> Result<(), String> {
+        let tenant = &self.0.options.tenancy.default_tenant;
+        let open = self.0.tenants.open_for_write(tenant).map_err(|why| why.to_string())?;
+        let mut appender = open.db().appender();
+        for (labels, t, v) in samples {
+            appender.append(labels, t, v);
+        }
+        let failed = |error: sarsen_tsdb::Error| self.0.tenants.failed(&open, &error).to_string();
+        let commit = appender.commit().map_err(failed)?;
+        commit.pending.wait().map_err(failed)
+    }
+
+    /// Sizes, for whoever asks.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let open = self.0.tenants.all_open();
+        let sizes = |name: &str| open.iter().find(|open| open.name() == name).map(|open| open.db().stats());
+        let states = self.0.tenants.states();
+        let tenants = states.into_iter().map(|state| {
+            let stats = sizes(&state.name);
+            (state.name, state.shut, stats)
+        });
+        let shipping = self.0.shipping.lock();
+        Snapshot { tenants: tenants.collect(), backlog: shipping.backlog, room: shipping.room.left() }
+    }
+}
+
+/// Calls `step` again and again with pauses, until told to stop. A step that has begun ends.
+async fn on_time<F: Future<Output = ()>>(
+    pause: Duration,
+    stop: CancellationToken,
+    mut step: impl FnMut() -> F,
+) {
+    let mut timer = tokio::time::interval(pause);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = timer.tick() => step().await,
+        }
+    }
+}
+
+async fn tend_on_time(shared: Arc<Shared>, stop: CancellationToken) {
+    on_time(TEND, stop, || {
+        let shared = Arc::clone(&shared);
+        async move {
+            let _ = tokio::task::spawn_blocking(move || tend(&shared)).await;
+        }
+    })
+    .await;
+}
+
+/// Opens what is due, and lets every database whose turn it is do what is due.
+fn tend(shared: &Shared) {
+    shared.tenants.reopen_due();
+    for open in shared.tenants.due_for_care() {
+        match open.db().maintain(clock::now()) {
+            Ok(report) => {
+                for cut in &report.cuts {
+                    let Some(id) = &cut.block else { continue };
+                    let (samples, series, bytes) = (cut.samples, cut.series, cut.bytes);
+                    tracing::info!(tenant = open.name(), id = %id, samples, series, bytes, "write block");
+                }
+            }
+            Err(error) if error.advice() == Advice::Reopen => {
+                shared.tenants.failed(&open, &error);
+            }
+            Err(error) => {
+                tracing::error!(tenant = open.name(), err = %error, "cannot cut the head of a tenant")
+            }
+        }
+    }
+}
+
+async fn sync_on_time(shared: Arc<Shared>, pause: Duration, stop: CancellationToken) {
+    on_time(pause.max(Duration::from_millis(1)), stop, || {
+        let shared = Arc::clone(&shared);
+        async move {
+            let work = tokio::task::spawn_blocking(move || {
+                for open in shared.tenants.all_open() {
+                    if let Err(error) = open.db().sync() {
+                        shared.tenants.failed(&open, &error);
+                    }
+                }
+            });
+            let _ = work.await;
+        }
+    })
+    .await;
+}
+
+async fn ship_on_time(shared: Arc<Shared>, stop: CancellationToken) {
+    on_time(shared.options.shipping.interval, stop, || ship_once(&shared)).await;
+}
+
+async fn ship_once(shared: &Arc<Shared>) {
+    let look = ship::look(shared, shared.bucket.as_ref()).await;
+    let space = shared.disk.space(&shared.options.tsdb_path).ok();
+    let mut shipping = shared.shipping.lock();
+    shipping.backlog = look.backlog;
+    if let Some(space) = space {
+        shipping.room.note(clock::now(), space);
+    }
+}
+
+async fn reload_on_time(
+    shared: Arc<Shared>,
+    path: std::path::PathBuf,
+    pause: Duration,
+    stop: CancellationToken,
+) {
+    let last = Mutex::new(std::fs::read_to_string(&path).ok());
+    on_time(pause, stop, || {
+        let read = std::fs::read_to_string(&path);
+        let mut last = last.lock();
+        // The same text, good or bad, is told once.
+        let parsed = match read {
+            Ok(text) if last.as_ref() == Some(&text) => None,
+            Ok(text) => {
+                let parsed = Limits::parse(&text);
+                *last = Some(text);
+                Some(parsed)
+            }
+            Err(why) => last.take().map(|_| Err(why.to_string())),
+        };
+        match parsed {
+            Some(Ok(limits)) => {
+                shared.limits.replace(limits);
+                shared.observer.limits_reloaded(true);
+                tracing::info!(path = %path.display(), "limits configuration reloaded");
+            }
+            Some(Err(why)) => {
+                shared.observer.limits_reloaded(false);
+                tracing::error!(path = %path.display(), err = why, "limits configuration is broken, the old limits stay");
+            }
+            None => {}
+        }
+        std::future::ready(())
+    })
+    .await;
+}

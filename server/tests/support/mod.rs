@@ -1,0 +1,188 @@
+//! A server process for a test: started on free ports, asked over real sockets, stopped or killed, and its databases read.
+//!
+//! Not every test file uses all of it.
+
+#![allow(dead_code, reason = "each test file uses its part of this room")]
+
+pub mod body;
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use reqwest::header::HeaderMap;
+use sarsen_block::{ChunkSet as _, MatchOp, Matcher, TimeRange, Value, decode_chunks};
+use sarsen_tsdb::Db;
+
+/// Labels as text pairs; bytes that are not UTF-8 are kept.
+pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+/// Series to samples, values as bits.
+pub type Stored = BTreeMap<Pairs, Vec<(i64, u64)>>;
+
+/// A running `sarsen-receive` or `sarsen standalone`.
+pub struct Node {
+    child: Child,
+    pub write: String,
+    pub admin: String,
+    pub root: PathBuf,
+    log: PathBuf,
+}
+
+/// Two ports that were free a moment ago.
+fn free_ports() -> (u16, u16) {
+    let open = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let (a, b) = (open(), open());
+    (a.local_addr().unwrap().port(), b.local_addr().unwrap().port())
+}
+
+impl Node {
+    /// Starts a receiver with its databases in `dir/tsdb` and waits until it is ready.
+    pub async fn receive(dir: &Path, extra: &[&str]) -> Self {
+        let node = Self::receive_unready(dir, extra);
+        node.wait_ready().await;
+        node
+    }
+
+    /// Starts a receiver and does not wait.
+    pub fn receive_unready(dir: &Path, extra: &[&str]) -> Self {
+        let (write, admin) = free_ports();
+        let root = dir.join("tsdb");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sarsen-receive"));
+        command
+            .arg("receive")
+            .arg(format!("--remote-write.address=127.0.0.1:{write}"))
+            .arg(format!("--http-address=127.0.0.1:{admin}"))
+            .arg(format!("--tsdb.path={}", root.display()))
+            .args(["--label=receive_replica=\"r0\"", "--label=region=\"eu\""])
+            .args(extra);
+        Self::start(command, dir, (write, admin), root)
+    }
+
+    /// Starts `sarsen standalone` in `dir/data` and waits until it is ready.
+    pub async fn standalone(dir: &Path, extra: &[&str]) -> Self {
+        let (port, _) = free_ports();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sarsen"));
+        command
+            .arg("standalone")
+            .arg(format!("--http-address=127.0.0.1:{port}"))
+            .arg(format!("--data-dir={}", dir.join("data").display()))
+            .args(extra);
+        let node = Self::start(command, dir, (port, port), dir.join("data/tenants"));
+        node.wait_ready().await;
+        node
+    }
+
+    fn start(mut command: Command, dir: &Path, ports: (u16, u16), root: PathBuf) -> Self {
+        let log = dir.join("log");
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
+        let child = command.spawn().unwrap();
+        let address = |port| format!("http://127.0.0.1:{port}");
+        Self { child, write: address(ports.0), admin: address(ports.1), root, log }
+    }
+
+    /// What the process has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    pub async fn wait_ready(&self) {
+        self.wait_until("ready", async || {
+            let answer = reqwest::get(format!("{}/-/ready", self.admin)).await;
+            answer.is_ok_and(|answer| answer.status().is_success())
+        })
+        .await;
+    }
+
+    /// Asks again and again, for a minute at most.
+    pub async fn wait_until(&self, what: &str, mut done: impl AsyncFnMut() -> bool) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !done().await {
+            assert!(Instant::now() < end, "not {what} after a minute:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Posts a body as Prometheus does.
+    pub async fn post(&self, path: &str, headers: HeaderMap, body: Vec<u8>) -> reqwest::Response {
+        let request = reqwest::Client::new().post(format!("{}{path}", self.write));
+        request.headers(headers).body(body).send().await.unwrap()
+    }
+
+    /// The value of a metric: the first line that begins with `name`.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let page = reqwest::get(format!("{}/metrics", self.admin)).await.ok()?.text().await.ok()?;
+        let line = page
+            .lines()
+            .find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])))?;
+        line.rsplit(' ').next()?.parse().ok()
+    }
+
+    /// Tells it to stop, and waits; how it ended.
+    pub fn stop(mut self) -> Option<i32> {
+        self.signal("TERM");
+        self.child.wait().unwrap().code()
+    }
+
+    /// Kills it without warning.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Headers of a remote write 1.0 request.
+pub fn headers(more: &[(&str, &str)]) -> HeaderMap {
+    let usual = [
+        ("content-encoding", "snappy"),
+        ("content-type", "application/x-protobuf"),
+        ("x-prometheus-remote-write-version", "0.1.0"),
+    ];
+    let mut map = HeaderMap::new();
+    for (name, value) in usual.iter().chain(more) {
+        let name = reqwest::header::HeaderName::from_bytes(name.as_bytes()).unwrap();
+        map.insert(name, reqwest::header::HeaderValue::from_bytes(value.as_bytes()).unwrap());
+    }
+    map
+}
+
+/// Everything that the database in `directory` holds, read with the database closed elsewhere.
+pub fn read_database(directory: &Path) -> Stored {
+    let db = Db::builder(directory).open().unwrap();
+    let stored = read_open(&db);
+    drop(db);
+    stored
+}
+
+/// Everything that an open database holds.
+pub fn read_open(db: &Db) -> Stored {
+    let range = TimeRange { min: i64::MIN, max: i64::MAX };
+    let all = Matcher::new(MatchOp::Regex, "__name__", ".*").unwrap();
+    let mut set = db.querier(range).select(&[all]).unwrap();
+    let mut stored = Stored::new();
+    while let Some(series) = set.next().unwrap() {
+        let labels = series.labels.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+        let samples = decode_chunks(&series.chunks, range).unwrap();
+        let floats = samples.iter().filter_map(|sample| match &sample.value {
+            Value::Float(value) => Some((sample.t, value.to_bits())),
+            #[allow(unreachable_patterns, reason = "more kinds of values will come")]
+            _ => None,
+        });
+        stored.entry(labels).or_insert_with(Vec::new).extend(floats);
+    }
+    stored
+}
