@@ -172,18 +172,25 @@ fn head_end(local: &blocks::LocalBlock) -> Option<Timestamp> {
     (!apart).then_some(meta.max_time)
 }
 
+/// Makes the directory and sees to it that its name is durable, whoever made it: an open that failed half way may have
+/// left a name that a power cut takes away.
 fn make_directory(disk: &dyn Disk, directory: &Path) -> Result<(), Error> {
     let failed = |e| Error::io(format!("making {}", directory.display()), e);
-    if disk.stat(directory).map_err(failed)?.is_none() {
-        disk.create_dir_all(directory).map_err(failed)?;
-        if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            disk.sync_dir(parent).map_err(failed)?;
-        }
+    let exists = |path: &Path| disk.stat(path).map(|entry| entry.is_some()).map_err(failed);
+    let mut unsynced = Vec::from([parent(directory)]);
+    while let Some(Some(above)) = unsynced.last().copied()
+        && !exists(above)?
+    {
+        unsynced.push(parent(above));
     }
-    let foreign = directory.join(FOREIGN_LOG);
-    if disk.stat(&foreign).map_err(failed)?.is_none() {
-        disk.create_dir_all(&foreign).map_err(failed)?;
+    disk.create_dir_all(&directory.join(FOREIGN_LOG)).map_err(failed)?;
+    for directory in [Some(directory)].into_iter().chain(unsynced).flatten() {
         disk.sync_dir(directory).map_err(failed)?;
     }
     Ok(())
+}
+
+/// The directory above, if there is one with a name.
+fn parent(path: &Path) -> Option<&Path> {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty())
 }

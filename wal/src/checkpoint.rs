@@ -76,7 +76,8 @@ pub fn checkpoint(
     // Synced even if it exists: whoever made it may not have come so far.
     disk.create_dir_all(&directory).map_err(Error::on("making", &directory))?;
     disk.sync_dir(dir).map_err(Error::on("syncing", dir))?;
-    if crate::replay::newest_checkpoint(disk.as_ref(), dir)?.is_none_or(|newest| newest < upto) {
+    // One of the same number was left by a call that failed, perhaps while making its name durable: it is not believed.
+    if crate::replay::newest_checkpoint(disk.as_ref(), dir)?.is_none_or(|newest| newest <= upto) {
         let mut report = Checkpointed::default();
         let mut file = SealedFile::create(disk.as_ref(), &directory, upto)?;
         if let Some(damage) = copy(disk, dir, upto, &mut file, &mut Copying { keep, report: &mut report })? {

@@ -262,7 +262,13 @@ impl Replay {
         let Some(header) = frames.header()? else {
             return Ok(Some(Self::damage(number, 0, "the header of the file does not fit its check")));
         };
-        if self.end.offset > 0 && self.end.segment < number && header.previous_end != self.end.offset {
+        // 0 claims nothing: the segment was begun behind a checkpoint, which a failed sync may have taken back.
+        let claims_end = header.previous_end > 0;
+        if claims_end
+            && self.end.offset > 0
+            && self.end.segment < number
+            && header.previous_end != self.end.offset
+        {
             let why = format!("the next segment says that this one ends at {}", header.previous_end);
             return Ok(Some(Self::damage(self.end.segment, self.end.offset, why)));
         }

@@ -75,7 +75,7 @@ impl fmt::Display for Position {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) segment: SegmentNo,
-    /// Where the segment before this one ended; 0 if this is the first of its directory.
+    /// Where the segment before this one ended; 0 if this is the first of its directory or the first behind a checkpoint.
     pub(crate) previous_end: u64,
 }
 
