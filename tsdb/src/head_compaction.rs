@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use parking_lot::RwLock;
 use sarsen_block::{
-    BlockId, BlockMeta, BlockSink, BlockWriter, BlockWriterOptions, ChunkSet, SampleIter, TimeRange,
-    Tombstones,
+    BlockId, BlockMeta, BlockSink, BlockWriter, BlockWriterOptions, SeriesNo, TimeRange, Tombstones, verify,
 };
 use sarsen_wal::{Disk, File};
 
@@ -50,46 +49,46 @@ pub(crate) fn write_block(
     if target.disk.stat(&temporary).map_err(failed)?.is_some() {
         target.disk.remove_dir_all(&temporary).map_err(failed)?;
     }
-    let sorted = SortedHead::collect(head, &series)?;
-    drop(series);
-    let written = fill(head, target, &temporary, &sorted, (id, range));
-    drop(sorted);
-    match written {
-        Ok(true) => {}
-        Ok(false) => {
-            target.disk.remove_dir_all(&temporary).map_err(failed)?;
-            return Ok(None);
-        }
-        Err(error) => {
-            // The first failure is the one to tell of; open removes what is left now.
-            let _ = target.disk.remove_dir_all(&temporary);
-            return Err(error);
-        }
-    }
     let directory = target.directory.join(id.to_string());
-    target.disk.rename(&temporary, &directory).map_err(failed)?;
-    target.disk.sync_dir(target.directory).map_err(failed)?;
-    Ok(Some(blocks::open(target.disk, &directory, id)?))
+    let written = fill(head, target, &temporary, &series, (id, range)).and_then(|local| {
+        if local.is_some() {
+            target.disk.rename(&temporary, &directory).map_err(failed)?;
+            // A name that may not last is taken back: the head keeps the data, and there must not be two of them.
+            target.disk.sync_dir(target.directory).map_err(failed)?;
+        }
+        Ok(local)
+    });
+    if let Ok(Some(mut local)) = written {
+        local.info.directory = directory;
+        return Ok(Some(local));
+    }
+    for left in [&temporary, &directory] {
+        // The first failure is the one to tell of; the next open removes what is temporary.
+        let _ = target.disk.remove_dir_all(left);
+    }
+    written
 }
 
-/// Writes and verifies all files of a block; whether it has a series.
+/// Writes, syncs and verifies all files of a block, and opens it. `None` if it has no series.
 fn fill(
     head: &RwLock<Head>,
     target: Target<'_>,
     temporary: &Path,
-    sorted: &SortedHead,
+    series: &[SeriesNo],
     (id, range): (BlockId, TimeRange),
-) -> Result<bool, Error> {
+) -> Result<Option<LocalBlock>, Error> {
     let disk = target.disk;
     let failed = |e| Error::io(format!("writing {}", temporary.display()), e);
+    let sorted = SortedHead::collect(head, series)?;
     let chunks = temporary.join("chunks");
     disk.create_dir_all(&chunks).map_err(failed)?;
     let sink = DiskSink { disk, directory: temporary.to_owned() };
     let mut writer = BlockWriter::new(sink, target.options, symbols(head)?)?;
-    stream(head, sorted, range, &mut writer)?;
+    stream(head, &sorted, range, &mut writer)?;
     let written = writer.finish()?;
+    drop(sorted);
     if written.stats.num_series == 0 {
-        return Ok(false);
+        return Ok(None);
     }
     let meta = BlockMeta::fresh(id, range, written.stats);
     for (name, bytes) in [("meta.json", meta.to_bytes()), ("tombstones", Tombstones::default().to_bytes())] {
@@ -98,26 +97,11 @@ fn fill(
     }
     disk.sync_dir(&chunks).map_err(failed)?;
     disk.sync_dir(temporary).map_err(failed)?;
-    read_back(&blocks::open(disk, temporary, id)?, written.stats.num_samples)?;
-    Ok(true)
-}
-
-/// Reads every chunk of a new block before it counts.
-fn read_back(local: &LocalBlock, samples: u64) -> Result<(), Error> {
-    let mut set = local.block.select(&[], TimeRange::ALL)?;
-    let mut found = 0;
-    while let Some(series) = set.next()? {
-        for timed in &series.chunks {
-            let mut samples = timed.chunk.samples()?;
-            while samples.next()?.is_some() {
-                found += 1;
-            }
-        }
+    let local = blocks::open(disk, temporary, id)?;
+    match verify(&local.block).faults.first() {
+        None => Ok(Some(local)),
+        Some(fault) => Err(Error::invalid("new block", fault.to_string())),
     }
-    if found == samples {
-        return Ok(());
-    }
-    Err(Error::invalid("new block", format!("{found} samples of {samples} can be read")))
 }
 
 /// All names and values of the head, each once, rising, with the empty one that Prometheus' blocks have.
