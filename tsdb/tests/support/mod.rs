@@ -10,25 +10,25 @@ use sarsen_tsdb::{Builder, Committed, Db, Error, Options};
 use sarsen_wal::Disk;
 
 /// All samples of a database: labels, then time, then bits.
-pub type Content = BTreeMap<Labels, BTreeMap<Timestamp, u64>>;
+pub(crate) type Content = BTreeMap<Labels, BTreeMap<Timestamp, u64>>;
 
-pub const HOUR: Timestamp = 3_600_000;
+pub(crate) const HOUR: Timestamp = 3_600_000;
 /// A start on a multiple of two hours.
-pub const START: Timestamp = 236_111 * 2 * HOUR;
+pub(crate) const START: Timestamp = 236_111 * 2 * HOUR;
 
-pub fn labels(pairs: &[(&str, &str)]) -> Labels {
+pub(crate) fn labels(pairs: &[(&str, &str)]) -> Labels {
     Labels::from_pairs(pairs.iter().copied()).unwrap()
 }
 
-pub fn series(i: usize) -> Labels {
+pub(crate) fn series(i: usize) -> Labels {
     labels(&[("__name__", "m"), ("i", &i.to_string()), ("odd", if i % 2 == 1 { "yes" } else { "" })])
 }
 
-pub fn builder(disk: &Arc<dyn Disk>, options: Options) -> Builder {
+pub(crate) fn builder(disk: &Arc<dyn Disk>, options: Options) -> Builder {
     Db::builder(Path::new("/db")).disk(Arc::clone(disk)).options(options).hash_seed([1, 2, 3, 4]).id_seed(7)
 }
 
-pub fn commit(db: &Db, samples: &[(Labels, Timestamp, f64)]) -> Result<Committed, Error> {
+pub(crate) fn commit(db: &Db, samples: &[(Labels, Timestamp, f64)]) -> Result<Committed, Error> {
     let mut batch = db.appender();
     for (labels, t, v) in samples {
         batch.append(labels.as_ref(), *t, *v);
@@ -39,16 +39,16 @@ pub fn commit(db: &Db, samples: &[(Labels, Timestamp, f64)]) -> Result<Committed
 }
 
 /// Reads everything that matches, through the public door.
-pub fn read(db: &Db, matchers: &[Matcher], range: TimeRange) -> Result<Content, Error> {
+pub(crate) fn read(db: &Db, matchers: &[Matcher], range: TimeRange) -> Result<Content, Error> {
     let mut set = Decode::new(db.querier(range).select(matchers)?, range);
     let mut content = Content::new();
     while let Some(series) = set.next()? {
         let samples: BTreeMap<Timestamp, u64> = series
             .samples
             .iter()
-            .map(|sample| match sample.value {
-                Value::Float(v) => (sample.t, v.to_bits()),
-                _ => panic!("only floats are written"),
+            .filter_map(|sample| match sample.value {
+                Value::Float(v) => Some((sample.t, v.to_bits())),
+                _ => None,
             })
             .collect();
         assert_eq!(samples.len(), series.samples.len(), "a time stands twice");
@@ -59,6 +59,6 @@ pub fn read(db: &Db, matchers: &[Matcher], range: TimeRange) -> Result<Content, 
     Ok(content)
 }
 
-pub fn read_all(db: &Db) -> Content {
+pub(crate) fn read_all(db: &Db) -> Content {
     read(db, &[], TimeRange::ALL).unwrap()
 }
