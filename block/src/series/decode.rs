@@ -1,12 +1,13 @@
 //! From chunks to samples, clipped to a range.
 //!
 //! The samples of all chunks of a series become one run with rising times. Where chunks overlap, a time that several of them
-//! hold is given once, with the value of the chunk that stands first in the series. Series without a sample in the
-//! range are left out.
+//! hold is given once, with the value that Prometheus' compaction would keep (`overlap.rs`). Series without a sample
+//! in the range are left out.
 
 use crate::chunk::{ChunkIter, TimedChunk};
 use crate::error::Error;
 use crate::sample::Sample;
+use crate::series::overlap::interleave;
 use crate::series::{ChunkSet, SampleSeries, SampleSet};
 use crate::time::TimeRange;
 
@@ -46,18 +47,37 @@ impl<S: ChunkSet> SampleSet for Decode<S> {
     }
 }
 
-/// The samples of `chunks` in `range`: times rising, no time twice; the first chunk that holds a time gives its value.
+/// The samples in `range` of `chunks`, which stand in order of their first, then last time: times rising, no time twice.
 ///
 /// # Errors
 /// As [`Chunk::samples`](crate::Chunk::samples) and its iterator. Chunks outside the range are not read.
 pub fn decode_chunks(chunks: &[TimedChunk], range: TimeRange) -> Result<Vec<Sample>, Error> {
     let mut samples = Vec::new();
-    for timed in chunks.iter().filter(|timed| timed.range.overlaps(range)) {
-        // A sample takes at least two bits, so a damaged count cannot ask for much memory.
-        let most = timed.chunk.data.len().saturating_mul(4);
-        samples.reserve(most.min(timed.chunk.num_samples()?.into()));
-        decode_one(timed.chunk.samples()?, range, &mut samples)?;
+    let mut rest = chunks;
+    while let Some((group, behind)) = split_overlapping(rest) {
+        rest = behind;
+        match group {
+            [alone] => decode_one(alone, range, &mut samples)?,
+            [first, others @ ..] if group.iter().any(|timed| timed.range.overlaps(range)) => {
+                // Which of two values counts depends on all before, so the group is read whole and clipped afterwards.
+                let mut runs = Vec::with_capacity(group.len());
+                for timed in others.iter().chain([first]) {
+                    let mut run = Vec::new();
+                    decode_one(timed, TimeRange::ALL, &mut run)?;
+                    runs.push(run);
+                }
+                let start = samples.len();
+                interleave(&runs, &mut samples);
+                let mut at = 0;
+                samples.retain(|sample| {
+                    at += 1;
+                    at <= start || range.contains(sample.t)
+                });
+            }
+            _ => {}
+        }
     }
+    // Chunks that are not what their ranges say would break the promise.
     let rising = samples.windows(2).all(|pair| matches!(pair, [a, b] if a.t < b.t));
     if !rising {
         samples.sort_by_key(|sample| sample.t);
@@ -66,8 +86,30 @@ pub fn decode_chunks(chunks: &[TimedChunk], range: TimeRange) -> Result<Vec<Samp
     Ok(samples)
 }
 
-fn decode_one(iter: ChunkIter<'_>, range: TimeRange, into: &mut Vec<Sample>) -> Result<(), Error> {
-    match iter {
+/// The first chunks that hang together by overlapping, and the rest; `None` if there are no chunks.
+fn split_overlapping(chunks: &[TimedChunk]) -> Option<(&[TimedChunk], &[TimedChunk])> {
+    let (first, others) = chunks.split_first()?;
+    let mut end = first.range.max;
+    let mut len = 1;
+    for timed in others {
+        if timed.range.min > end {
+            break;
+        }
+        end = end.max(timed.range.max);
+        len += 1;
+    }
+    chunks.split_at_checked(len)
+}
+
+/// Appends the samples of `timed` in `range`.
+fn decode_one(timed: &TimedChunk, range: TimeRange, into: &mut Vec<Sample>) -> Result<(), Error> {
+    if !timed.range.overlaps(range) {
+        return Ok(());
+    }
+    // A sample takes at least two bits, so a damaged count cannot ask for much memory.
+    let most = timed.chunk.data.len().saturating_mul(4);
+    into.reserve(most.min(timed.chunk.num_samples()?.into()));
+    match timed.chunk.samples()? {
         ChunkIter::Xor(mut iter) => {
             while let Some((t, value)) = iter.next()? {
                 if t > range.max {

@@ -5,6 +5,7 @@
 
 mod decode;
 mod merge;
+mod overlap;
 
 use crate::chunk::TimedChunk;
 use crate::error::Error;

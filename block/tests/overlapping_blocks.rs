@@ -1,0 +1,60 @@
+//! Blocks that overlap, some with two values for one time, read as one: the samples are those of the block that Prometheus'
+//! compaction makes of them.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+
+mod golden;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use golden::{GoldenBlock, Point, blocks, folder};
+use sarsen_block::{
+    Block, BlockMeta, ChunkSet, Encoding, Labels, Merge, Sample, Source, TimeRange, Tombstones, Value,
+    decode_chunks,
+};
+
+fn open(block: &GoldenBlock) -> Block {
+    let read = |name| Bytes::from(fs::read(block.dir.join(name)).unwrap());
+    let segments =
+        block.chunk_files().into_iter().map(|file| Arc::new(Bytes::from(file)) as Arc<dyn Source>).collect();
+    let tombstones = Tombstones::decode(&read("tombstones")).unwrap();
+    let meta = BlockMeta::parse(&read("meta.json")).unwrap();
+    Block::open(Arc::new(read("index")), segments, meta, tombstones).unwrap()
+}
+
+fn named<'a>(all: &'a [GoldenBlock], path: &Path) -> &'a GoldenBlock {
+    all.iter().find(|block| block.dir == path).unwrap()
+}
+
+#[test]
+fn merged_and_decoded_they_are_the_compacted_block() {
+    let dir = folder("blocks/c-compacted");
+    let names: Vec<String> = serde_json::from_str(&golden::text(&dir.join("inputs.json"))).unwrap();
+    let all = blocks();
+    let inputs: Vec<Block> = names.iter().map(|name| open(named(&all, &dir.join("in").join(name)))).collect();
+    let sets = inputs.iter().map(|block| block.select(&[], TimeRange::ALL).unwrap());
+    let mut merged = Merge::new(sets);
+
+    let compacted = all.iter().find(|block| block.dir.parent() == Some(&dir)).unwrap();
+    let mut overlaps = 0;
+    for line in compacted.dump.as_ref().unwrap() {
+        let found = merged.next().unwrap().unwrap();
+        assert_eq!(found.labels, Labels::from_pairs(line.labels.iter().map(|(n, v)| (n, v))).unwrap());
+        if found.chunks.iter().any(|timed| timed.chunk.encoding != Encoding::Xor) {
+            continue;
+        }
+        let point = |sample: &Sample| match sample.value {
+            Value::Float(value) => Point { t: sample.t, bits: Some(value.to_bits()) },
+            _ => panic!("a float is expected"),
+        };
+        let samples: Vec<_> =
+            decode_chunks(&found.chunks, TimeRange::ALL).unwrap().iter().map(point).collect();
+        let expected: Vec<_> = line.chunks.iter().flat_map(|chunk| chunk.samples.iter().copied()).collect();
+        assert_eq!(samples, expected, "{:?}", found.labels);
+        overlaps += found.chunks.windows(2).filter(|pair| pair[0].range.overlaps(pair[1].range)).count();
+    }
+    assert!(overlaps > 0 && merged.next().unwrap().is_none());
+}
