@@ -1,0 +1,76 @@
+//! A database whose log was damaged on disk: what is wrong is named, cut off on request, and what was lost is said.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
+
+mod program;
+
+use std::path::Path;
+
+use program::program;
+use sarsen_block::Labels;
+use sarsen_tsdb::Db;
+
+fn tool(what: &str, directory: &Path) -> (i32, String, String) {
+    let output = program("sarsen").args(["tools", "tsdb", what]).arg(directory).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// Fifty commits of one sample each for ten series.
+fn fill(directory: &Path) {
+    let db = Db::builder(directory).hash_seed([1, 2, 3, 4]).open().unwrap();
+    let labels: Vec<Labels> = (0..10)
+        .map(|n| Labels::from_pairs([("__name__", "x".to_owned()), ("n", format!("{n}"))]).unwrap())
+        .collect();
+    for step in 0..50 {
+        let mut appender = db.appender();
+        for series in &labels {
+            appender.append(series.as_ref(), 1_700_000_000_000 + step * 15_000, 0.5);
+        }
+        let commit = appender.commit().unwrap();
+        commit.pending.wait().unwrap();
+    }
+    db.close().unwrap();
+}
+
+#[test]
+fn damage_is_named_cut_off_and_reported() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = root.path().join("tenant-a");
+    fill(&directory);
+    let (code, text, error) = tool("verify", &directory);
+    assert_eq!(code, 0, "{text}{error}");
+    assert!(text.contains("10 births, 500 samples"), "{text}");
+
+    let log = directory.join("log");
+    let mut segments: Vec<_> = std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path()).collect();
+    segments.sort();
+    let mut bytes = std::fs::read(&segments[0]).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[used / 2] ^= 1;
+    std::fs::write(&segments[0], &bytes).unwrap();
+
+    // The folder of tenants is as good as the tenant.
+    let (code, text, error) = tool("verify", root.path());
+    assert_eq!(code, 1);
+    assert!(text.contains("tenant-a: log segment 00000001 is damaged at offset "), "{text}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert_eq!(std::fs::read(&segments[0]).unwrap(), bytes, "verifying changes nothing");
+
+    let (code, text, error) = tool("repair", &directory);
+    assert_eq!(code, 0, "{text}{error}");
+    assert!(text.contains("cut off") && text.contains("samples"), "{text}");
+    let (code, text, _) = tool("verify", &directory);
+    assert_eq!(code, 0, "{text}");
+    Db::builder(&directory).hash_seed([1, 2, 3, 4]).open().unwrap();
+}
+
+#[test]
+fn a_running_database_is_not_repaired() {
+    let root = tempfile::tempdir().unwrap();
+    fill(root.path());
+    let db = Db::builder(root.path()).hash_seed([1, 2, 3, 4]).open().unwrap();
+    let (code, _, error) = tool("repair", root.path());
+    assert_eq!(code, 1);
+    assert!(error.contains("stop it first"), "{error}");
+    db.close().unwrap();
+}
