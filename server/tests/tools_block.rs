@@ -1,5 +1,5 @@
 //! Blocks looked at, dumped and checked by hand: the stored blocks of the original give what was recorded from them.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod program;
 

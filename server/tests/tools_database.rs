@@ -1,5 +1,5 @@
 //! A database whose log was damaged on disk: what is wrong is named, cut off on request, and what was lost is said.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod program;
 

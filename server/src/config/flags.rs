@@ -242,12 +242,6 @@ impl Given {
         values::size_or_number(self.text(name)).map_err(|why| format!("--{name}: {why}"))
     }
 
-    /// A whole number.
-    pub(crate) fn number(&self, name: &str) -> Result<u64, Fault> {
-        let text = self.text(name);
-        text.parse().map_err(|_| format!("--{name}: {text:?} is no whole number"))
-    }
-
     /// External labels, sorted by name; a name twice is a fault.
     pub(crate) fn labels(&self, name: &str) -> Result<Vec<(String, String)>, Fault> {
         let read = |text: &String| values::label(text).map_err(|why| format!("--{name}: {why}"));
@@ -259,11 +253,6 @@ impl Given {
             }
             None => Ok(labels),
         }
-    }
-
-    /// Every flag with its value now, for `/api/v1/status/flags`.
-    pub(crate) fn in_force(&self) -> Vec<(String, String)> {
-        self.table.iter().map(|flag| (flag.name.to_owned(), self.text(flag.name).to_owned())).collect()
     }
 }
 

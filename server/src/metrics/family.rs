@@ -20,11 +20,6 @@ impl Counter {
     pub(crate) fn add(&self, count: u64) {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
-
-    #[cfg(test)]
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 /// A value that goes up and down.
@@ -211,13 +206,6 @@ impl<M: Member> Family<M> {
         }
         Arc::clone(self.members.write().entry(key).or_insert_with(|| Arc::new(M::make(self.bounds))))
     }
-
-    /// Drops every member with this value of this label.
-    pub(crate) fn forget(&self, label: &str, value: &str) {
-        if let Some(at) = self.labels.iter().position(|name| *name == label) {
-            self.members.write().retain(|key, _| key.get(at).is_none_or(|held| held != value));
-        }
-    }
 }
 
 impl Family<Histogram> {
@@ -273,8 +261,6 @@ mod tests {
             page_of(&family),
             "# HELP x_total help\n# TYPE x_total counter\nx_total{tenant=\"a\"} 1\nx_total{tenant=\"b\"} 3\n"
         );
-        family.forget("tenant", "b");
-        assert!(!page_of(&family).contains("\"b\""));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Counter, Family, Gauge, Histogram, Registry};
+use super::{Counter, Family, Histogram, Registry};
 
 const SECONDS: &[f64] = &[
     0.001, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.25, 0.5, 0.75, 1.0, 2.0, 3.0,
@@ -19,7 +19,6 @@ pub(crate) struct HttpMetrics {
     seconds: Arc<Family<Histogram>>,
     request_bytes: Arc<Family<Histogram>>,
     response_bytes: Arc<Family<Histogram>>,
-    in_flight: Arc<Family<Gauge>>,
 }
 
 /// A request that has been answered.
@@ -60,11 +59,6 @@ impl HttpMetrics {
                 LABELS,
                 SIZES,
             ),
-            in_flight: registry.family(
-                "http_inflight_requests",
-                "Current number of HTTP requests the handler is responding to.",
-                &["handler", "method", "tenant"],
-            ),
         }
     }
 
@@ -78,10 +72,5 @@ impl HttpMetrics {
         if let Some(bytes) = seen.response_bytes {
             self.response_bytes.with(&labels).observe(bytes as f64);
         }
-    }
-
-    /// The gauge of requests in work for a handler.
-    pub(crate) fn in_flight(&self, handler: &str, method: &str, tenant: &str) -> Arc<Gauge> {
-        self.in_flight.with(&[handler, &method.to_ascii_lowercase(), tenant])
     }
 }

@@ -1,10 +1,14 @@
-//! What the logs write: frames, bytes, what compression saved, syncs.
+//! What the logs write: frames, bytes, what compression saved, syncs and how long they took.
+//!
+//! A log writes and then syncs on one thread, so a sync took the time since the last write.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use parking_lot::Mutex;
 use sarsen_wal::{Appended, WalObserver};
 
-use super::{Counter, Family, Registry};
+use super::{Counter, Family, Registry, Summary};
 
 const T: &[&str] = &["tenant"];
 
@@ -16,6 +20,7 @@ pub(crate) struct LogMetrics {
     saved: Arc<Family<Counter>>,
     writes: Arc<Family<Counter>>,
     syncs: Arc<Family<Counter>>,
+    sync_seconds: Arc<Family<Summary>>,
     failures: Arc<Family<Counter>>,
 }
 
@@ -39,6 +44,11 @@ impl LogMetrics {
             ),
             writes: count("sarsen_tsdb_log_writes_total", "Writes to the file of the log."),
             syncs: count("sarsen_tsdb_log_syncs_total", "Syncs of the log; one serves all commits that wait for it."),
+            sync_seconds: registry.family(
+                "prometheus_tsdb_wal_fsync_duration_seconds",
+                "Duration of write log fsync.",
+                T,
+            ),
             failures: count("sarsen_tsdb_log_failures_total", "Writes or syncs of the log that failed."),
         }
     }
@@ -52,6 +62,8 @@ impl LogMetrics {
             saved: self.saved.with(&["zstd", tenant]),
             writes: one(&self.writes),
             syncs: one(&self.syncs),
+            sync_seconds: self.sync_seconds.with(&[tenant]),
+            written: Mutex::new(None),
             failures: one(&self.failures),
         }
     }
@@ -65,6 +77,9 @@ pub(crate) struct TenantLog {
     saved: Arc<Counter>,
     writes: Arc<Counter>,
     syncs: Arc<Counter>,
+    sync_seconds: Arc<Summary>,
+    /// When the write ended that is not synced yet.
+    written: Mutex<Option<Instant>>,
     failures: Arc<Counter>,
 }
 
@@ -77,10 +92,15 @@ impl WalObserver for TenantLog {
 
     fn wrote(&self, _: u64) {
         self.writes.add(1);
+        *self.written.lock() = Some(Instant::now());
     }
 
     fn synced(&self) {
         self.syncs.add(1);
+        if let Some(since) = self.written.lock().take() {
+            let now = Instant::now();
+            self.sync_seconds.observe(now.duration_since(since).as_secs_f64(), now);
+        }
     }
 
     fn failed(&self) {

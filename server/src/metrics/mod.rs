@@ -10,6 +10,7 @@ mod http;
 mod log;
 mod process;
 mod receive;
+mod sizes;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -21,7 +22,7 @@ use std::time::Instant;
 use parking_lot::RwLock;
 
 pub(crate) use bucket::BucketMetrics;
-pub(crate) use family::{Counter, Family, Gauge, Histogram, Shown};
+pub(crate) use family::{Counter, Family, Gauge, Histogram, Shown, Summary};
 pub(crate) use http::HttpMetrics;
 pub(crate) use log::LogMetrics;
 pub(crate) use receive::ReceiveMetrics;

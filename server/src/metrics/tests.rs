@@ -24,7 +24,9 @@ fn page() -> String {
     let database = tsdb.tenant("a");
     database.opened(&OpenReport::default());
     database.committed(&Committed { accepted: 3, ..Committed::default() });
-    LogMetrics::new(&registry).tenant("a").synced();
+    let log = LogMetrics::new(&registry).tenant("a");
+    log.wrote(1);
+    log.synced();
     let receive = ReceiveMetrics::new(&registry, HttpMetrics::new(&registry));
     receive.database_opened("a", None);
     let (tenant, took) = ("a", Duration::from_millis(2));

@@ -9,7 +9,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use sarsen_tsdb::{Committed, CutReport, OpenReport, Reason, SetAside, Stats, TsdbObserver};
 
-use super::{Counter, Family, Gauge, Histogram, Page, Registry, Type};
+use super::{Counter, Family, Gauge, Histogram, Registry, sizes};
 
 const T: &[&str] = &["tenant"];
 const TYPED: &[&str] = &["tenant", "type"];
@@ -27,6 +27,16 @@ pub(crate) struct TsdbMetrics {
     identical: Arc<Family<Counter>>,
     overtaken: Arc<Family<Counter>>,
     commits_failed: Arc<Family<Counter>>,
+    cuts: CutFamilies,
+    log_damages: Arc<Family<Counter>>,
+    log_lost_bytes: Arc<Family<Counter>>,
+    replay_seconds: Arc<Family<Gauge>>,
+    blocks_set_aside: Arc<Family<Counter>>,
+}
+
+/// What happens to ranges of heads, and to the logs behind them.
+#[derive(Debug, Clone)]
+struct CutFamilies {
     cuts_triggered: Arc<Family<Counter>>,
     cuts: Arc<Family<Counter>>,
     cuts_failed: Arc<Family<Counter>>,
@@ -35,19 +45,58 @@ pub(crate) struct TsdbMetrics {
     head_truncations: Arc<Family<Counter>>,
     log_truncations: Arc<Family<Counter>>,
     log_truncations_failed: Arc<Family<Counter>>,
-    log_damages: Arc<Family<Counter>>,
-    log_lost_bytes: Arc<Family<Counter>>,
-    replay_seconds: Arc<Family<Gauge>>,
-    blocks_set_aside: Arc<Family<Counter>>,
+}
+
+impl CutFamilies {
+    fn new(registry: &Registry) -> Self {
+        let count = |name, help| registry.family::<Counter>(name, help, T);
+        Self {
+            cuts_triggered: count(
+                "prometheus_tsdb_compactions_triggered_total",
+                "Total number of triggered compactions for the partition.",
+            ),
+            cuts: count(
+                "prometheus_tsdb_compactions_total",
+                "Total number of compactions that were executed for the partition.",
+            ),
+            cuts_failed: count(
+                "prometheus_tsdb_compactions_failed_total",
+                "Total number of compactions that failed for the partition.",
+            ),
+            cut_seconds: registry.histograms(
+                "prometheus_tsdb_compaction_duration_seconds",
+                "Duration of compaction runs",
+                T,
+                CUT_SECONDS,
+            ),
+            cut_running: registry.family(
+                "prometheus_tsdb_compaction_populating_block",
+                "Set to 1 when a block is currently being written to the disk.",
+                T,
+            ),
+            head_truncations: count(
+                "prometheus_tsdb_head_truncations_total",
+                "Total number of head truncations attempted.",
+            ),
+            log_truncations: count(
+                "prometheus_tsdb_wal_truncations_total",
+                "Total number of WAL truncations attempted.",
+            ),
+            log_truncations_failed: count(
+                "prometheus_tsdb_wal_truncations_failed_total",
+                "Total number of WAL truncations that failed.",
+            ),
+        }
+    }
 }
 
 impl TsdbMetrics {
-    /// Registers the families; `sizes` gives every open database's tenant and sizes at scrape time.
+    /// Registers the families; `databases` gives every open database's tenant and sizes at scrape time.
     pub(crate) fn new(
         registry: &Registry,
-        sizes: impl Fn() -> Vec<(String, Stats)> + Send + Sync + 'static,
+        databases: impl Fn() -> Vec<(String, Stats)> + Send + Sync + 'static,
     ) -> Self {
-        registry.snapshot(move |page| write_sizes(page, &sizes()));
+        registry.snapshot(move |page| sizes::write(page, &databases()));
         let count = |name, help| registry.family::<Counter>(name, help, T);
         let typed = |name, help| registry.family::<Counter>(name, help, TYPED);
         Self {
@@ -84,41 +133,7 @@ impl TsdbMetrics {
                 "prometheus_tsdb_wal_writes_failed_total",
                 "Total number of WAL writes that failed.",
             ),
-            cuts_triggered: count(
-                "prometheus_tsdb_compactions_triggered_total",
-                "Total number of triggered compactions for the partition.",
-            ),
-            cuts: count(
-                "prometheus_tsdb_compactions_total",
-                "Total number of compactions that were executed for the partition.",
-            ),
-            cuts_failed: count(
-                "prometheus_tsdb_compactions_failed_total",
-                "Total number of compactions that failed for the partition.",
-            ),
-            cut_seconds: registry.histograms(
-                "prometheus_tsdb_compaction_duration_seconds",
-                "Duration of compaction runs",
-                T,
-                CUT_SECONDS,
-            ),
-            cut_running: registry.family(
-                "prometheus_tsdb_compaction_populating_block",
-                "Set to 1 when a block is currently being written to the disk.",
-                T,
-            ),
-            head_truncations: count(
-                "prometheus_tsdb_head_truncations_total",
-                "Total number of head truncations attempted.",
-            ),
-            log_truncations: count(
-                "prometheus_tsdb_wal_truncations_total",
-                "Total number of WAL truncations attempted.",
-            ),
-            log_truncations_failed: count(
-                "prometheus_tsdb_wal_truncations_failed_total",
-                "Total number of WAL truncations that failed.",
-            ),
+            cuts: CutFamilies::new(registry),
             log_damages: count("prometheus_tsdb_wal_corruptions_total", "Total number of WAL corruptions."),
             log_lost_bytes: count(
                 "sarsen_tsdb_log_lost_bytes_total",
@@ -151,14 +166,14 @@ impl TsdbMetrics {
             identical: one(&self.identical),
             overtaken: one(&self.overtaken),
             commits_failed: one(&self.commits_failed),
-            cuts_triggered: one(&self.cuts_triggered),
-            cuts: one(&self.cuts),
-            cuts_failed: one(&self.cuts_failed),
-            cut_seconds: self.cut_seconds.with(&[tenant]),
-            cut_running: self.cut_running.with(&[tenant]),
-            head_truncations: one(&self.head_truncations),
-            log_truncations: one(&self.log_truncations),
-            log_truncations_failed: one(&self.log_truncations_failed),
+            cuts_triggered: one(&self.cuts.cuts_triggered),
+            cuts: one(&self.cuts.cuts),
+            cuts_failed: one(&self.cuts.cuts_failed),
+            cut_seconds: self.cuts.cut_seconds.with(&[tenant]),
+            cut_running: self.cuts.cut_running.with(&[tenant]),
+            head_truncations: one(&self.cuts.head_truncations),
+            log_truncations: one(&self.cuts.log_truncations),
+            log_truncations_failed: one(&self.cuts.log_truncations_failed),
             log_damages: one(&self.log_damages),
             log_lost_bytes: one(&self.log_lost_bytes),
             replay_seconds: self.replay_seconds.with(&[tenant]),
@@ -264,116 +279,5 @@ impl TsdbObserver for TenantTsdb {
 
     fn block_set_aside(&self, _: &SetAside) {
         self.blocks_set_aside.add(1);
-    }
-}
-
-type Size = (&'static str, Type, &'static str, fn(&Stats) -> f64);
-
-/// What Prometheus shows for the times of an empty head.
-const NO_MIN_TIME: i64 = i64::MAX;
-const NO_MAX_TIME: i64 = i64::MIN;
-
-/// Families that are one number of [`Stats`] each.
-const SIZES: &[Size] = &[
-    ("prometheus_tsdb_head_series", Type::Gauge, "Total number of series in the head block.", |s| {
-        s.series as f64
-    }),
-    (
-        "prometheus_tsdb_head_series_created_total",
-        Type::Counter,
-        "Total number of series created in the head",
-        |s| s.births as f64,
-    ),
-    (
-        "prometheus_tsdb_head_series_removed_total",
-        Type::Counter,
-        "Total number of series removed in the head",
-        |s| s.forgotten as f64,
-    ),
-    ("prometheus_tsdb_head_chunks", Type::Gauge, "Total number of chunks in the head block.", |s| {
-        s.chunks as f64
-    }),
-    (
-        "prometheus_tsdb_head_min_time",
-        Type::Gauge,
-        "Minimum time bound of the head block. The unit is decided by the library consumer.",
-        |s| s.min_time.unwrap_or(NO_MIN_TIME) as f64,
-    ),
-    (
-        "prometheus_tsdb_head_max_time",
-        Type::Gauge,
-        "Maximum timestamp of the head block. The unit is decided by the library consumer.",
-        |s| s.max_time.unwrap_or(NO_MAX_TIME) as f64,
-    ),
-    (
-        "prometheus_tsdb_lowest_timestamp",
-        Type::Gauge,
-        "Lowest timestamp value stored in the database. The unit is decided by the library consumer.",
-        |s| lowest(s) as f64,
-    ),
-    (
-        "prometheus_tsdb_symbol_table_size_bytes",
-        Type::Gauge,
-        "Size of symbol table in memory for loaded blocks",
-        |s| s.bytes.symbols as f64,
-    ),
-    ("prometheus_tsdb_blocks_loaded", Type::Gauge, "Number of currently loaded data blocks", |s| {
-        s.blocks as f64
-    }),
-    (
-        "thanos_receive_tsdb_blocks_loaded",
-        Type::Gauge,
-        "Number of currently loaded data blocks, under the name that runbooks use.",
-        |s| s.blocks as f64,
-    ),
-    (
-        "prometheus_tsdb_storage_blocks_bytes",
-        Type::Gauge,
-        "The number of bytes that are currently used for local storage by all blocks.",
-        |s| s.block_bytes as f64,
-    ),
-    (
-        "prometheus_tsdb_wal_segment_current",
-        Type::Gauge,
-        "Write log segment index that TSDB is currently writing to.",
-        |s| s.log_segment as f64,
-    ),
-    ("prometheus_tsdb_wal_storage_size_bytes", Type::Gauge, "Size of the write log directory.", |s| {
-        s.log_bytes as f64
-    }),
-    ("sarsen_tsdb_log_segments", Type::Gauge, "Segments of the log.", |s| s.log_segments as f64),
-    ("sarsen_tsdb_head_labels", Type::Gauge, "Distinct labels in the head.", |s| s.labels as f64),
-];
-
-fn lowest(stats: &Stats) -> i64 {
-    let head = stats.min_time.unwrap_or(NO_MIN_TIME);
-    stats.blocks_min_time.map_or(head, |blocks| blocks.min(head))
-}
-
-fn write_sizes(page: &mut Page, databases: &[(String, Stats)]) {
-    if databases.is_empty() {
-        return;
-    }
-    for (name, kind, help, size) in SIZES {
-        page.family(name, *kind, help);
-        for (tenant, stats) in databases {
-            page.sample(name, "", &[("tenant", tenant)], size(stats));
-        }
-    }
-    let name = "sarsen_tsdb_head_bytes";
-    page.family(name, Type::Gauge, "Bytes of the head in memory, by part.");
-    for (tenant, stats) in databases {
-        let bytes = &stats.bytes;
-        for (part, size) in [
-            ("symbols", bytes.symbols),
-            ("labels", bytes.labels),
-            ("postings", bytes.postings),
-            ("series", bytes.series),
-            ("open_chunks", bytes.open_chunks),
-            ("finished_chunks", bytes.finished_chunks),
-            ("map", bytes.map),
-        ] {
-            page.sample(name, "", &[("part", part), ("tenant", tenant)], size as f64);
-        }
     }
 }

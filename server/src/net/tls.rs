@@ -48,7 +48,7 @@ impl ServerTls {
                     tracing::info!(cert = %self.files.cert, "read the TLS files again");
                 }
                 Err(err) => {
-                    tracing::error!(err = %err, "cannot read the changed TLS files, the old ones stay in force")
+                    tracing::error!(err = %err, "cannot read the changed TLS files, the old ones stay in force");
                 }
             }
             current.seen = seen;

@@ -73,7 +73,7 @@ pub(super) fn verify(given: Given) -> Result<(), Failure> {
             let since = time(partial.touched_ms(*id));
             match partial {
                 Partial::NoMeta { .. } => {
-                    writeln!(out, "{id}: half a block, without meta.json, untouched since {since}")?
+                    writeln!(out, "{id}: half a block, without meta.json, untouched since {since}")?;
                 }
                 Partial::BadMeta { why, .. } => writeln!(out, "{id}/meta.json: {why}")?,
             }

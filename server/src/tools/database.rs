@@ -54,8 +54,7 @@ pub(super) fn repair(given: Given) -> Result<(), Failure> {
         for database in databases(&given)? {
             let _held = take(disk.as_ref(), &database)?;
             // A log can be damaged in its checkpoint and again in a segment: each round cuts one damage.
-            loop {
-                let Some(damage) = read_log(&database)?.damage else { break };
+            while let Some(damage) = read_log(&database)?.damage {
                 let lost = cut_off(&disk, &database, &damage).map_err(|why| fail(&database, why))?;
                 writeln!(
                     out,

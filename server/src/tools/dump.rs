@@ -51,7 +51,7 @@ pub(super) fn run(given: Given) -> Result<(), Failure> {
             for sample in &one.samples {
                 match &sample.value {
                     Value::Float(value) => {
-                        writeln!(out, "{labels} {} {}", go_float::general(*value), sample.t)?
+                        writeln!(out, "{labels} {} {}", go_float::general(*value), sample.t)?;
                     }
                     _ => return Err(Failure::Run(format!("{labels}: only floats can be printed yet")).into()),
                 }

@@ -1,5 +1,5 @@
 //! What tests of the whole program share: where things are, and a server that dies with its test.
-#![allow(dead_code, reason = "each test file uses some of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses some of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 use std::io::{BufRead, BufReader};
