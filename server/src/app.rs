@@ -5,6 +5,8 @@
 //! last the listener that still told how far it is.
 
 use std::future::Future;
+#[cfg(feature = "tools")]
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
@@ -21,6 +23,8 @@ use crate::metrics::{
     BucketMetrics, HttpMetrics, LogMetrics, ReceiveMetrics, Registry, TsdbMetrics, backlog,
 };
 use crate::net::{self, Probe, ServeOptions};
+#[cfg(feature = "tools")]
+use crate::receive::Flushed;
 use crate::receive::{self, Parts, ReceiveOptions, Receiver};
 
 /// Runs `receive` until it is told to stop.
@@ -36,7 +40,7 @@ pub(crate) fn run_standalone(given: Given) -> Result<(), Failure> {
     block_on(serve(config.receive, Company::Standalone { self_scrape: config.self_scrape }))
 }
 
-fn block_on(role: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn block_on<T>(role: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.map_err(|why| Failure::Run(format!("start threads: {why}")))?.block_on(role)
 }
@@ -180,6 +184,18 @@ fn build(options: ReceiveOptions, registry: &Registry) -> Result<Receiver, Failu
     registry.snapshot(move |page| backlog::write(page, &shown.snapshot()));
     let _ = known.set(receiver.clone());
     Ok(receiver)
+}
+
+/// Cuts and ships the whole head of a stopped database: the directory of one tenant.
+#[cfg(feature = "tools")]
+pub(crate) fn flush_stopped(directory: &Path, options: ReceiveOptions) -> Result<Flushed, Failure> {
+    let tenant = directory.file_name().and_then(|name| name.to_str()).filter(|_| directory.is_dir());
+    let (Some(tenant), Some(root)) = (tenant, directory.parent()) else {
+        return Err(Failure::Run(format!("{} is no database directory", directory.display())));
+    };
+    let options = ReceiveOptions { tsdb_path: root.to_owned(), ..options };
+    let receiver = build(options, &Registry::new())?;
+    block_on(async move { receiver.flush_tenant(tenant).await.map_err(Failure::Run) })
 }
 
 fn open_bucket(yaml: &str, registry: &Registry) -> Result<Bucket, Failure> {

@@ -29,4 +29,6 @@ pub use observer::{ReceiveObserver, Refused, ShipOutcome, Silent, WriteSeen};
 pub use options::{
     IntakeOptions, LimitsSource, ReceiveOptions, ShippingOptions, StorageOptions, SyncChoice, TenancyOptions,
 };
+#[cfg(feature = "tools")]
+pub(crate) use role::Flushed;
 pub(crate) use role::{Parts, Receiver, Snapshot};

@@ -15,6 +15,7 @@ use sarsen_block::{LabelsRef, Timestamp};
 use sarsen_bucket::Bucket;
 use sarsen_tsdb::{Advice, Stats};
 use sarsen_wal::Disk;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -54,6 +55,8 @@ pub(crate) struct Shared {
     pub(super) limits: CurrentLimits,
     bucket: Option<Bucket>,
     ready: AtomicBool,
+    /// A block was made: there is something to ship.
+    cut: Notify,
     shipping: Mutex<Shipping>,
 }
 
@@ -66,6 +69,18 @@ struct Shipping {
 /// The role.
 #[derive(Clone)]
 pub(crate) struct Receiver(Arc<Shared>);
+
+/// What flushing a stopped database did.
+#[cfg(feature = "tools")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flushed {
+    /// Blocks that were cut from the head.
+    pub(crate) cut: u64,
+    /// Blocks that were uploaded.
+    pub(crate) uploaded: u64,
+    /// Blocks that could not be uploaded.
+    pub(crate) left: u64,
+}
 
 /// Sizes at one moment.
 #[derive(Debug, Clone)]
@@ -132,6 +147,7 @@ impl Receiver {
             disk: parts.disk,
             bucket: parts.bucket,
             ready: AtomicBool::new(false),
+            cut: Notify::new(),
             shipping: Mutex::default(),
             options,
         })))
@@ -225,6 +241,24 @@ impl Receiver {
         commit.pending.wait().map_err(failed)
     }
 
+    /// Cuts and ships the whole head of one tenant that no running receiver has open, and closes it again.
+    #[cfg(feature = "tools")]
+    pub(crate) async fn flush_tenant(&self, tenant: &str) -> Result<Flushed, String> {
+        let (shared, name) = (Arc::clone(&self.0), tenant.to_owned());
+        let cut = tokio::task::spawn_blocking(move || {
+            let open = shared.tenants.open_for_write(&name).map_err(|why| why.to_string())?;
+            let report = open.db().flush(clock::now()).map_err(|error| error.to_string())?;
+            Ok::<_, String>((open, report.cuts.iter().filter(|cut| cut.block.is_some()).count() as u64))
+        });
+        let (open, cut) = cut.await.map_err(|why| why.to_string())??;
+        let (outcome, backlog) = ship::tenant(&self.0, self.0.bucket.as_ref(), &open).await;
+        drop(open);
+        let shared = Arc::clone(&self.0);
+        let closed = tokio::task::spawn_blocking(move || shared.tenants.close_all()).await;
+        closed.map_err(|why| why.to_string())?;
+        Ok(Flushed { cut, uploaded: outcome.uploaded, left: backlog.blocks })
+    }
+
     /// Sizes, for whoever asks.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let open = self.0.tenants.all_open();
@@ -275,13 +309,14 @@ fn tend(shared: &Shared) {
                     let Some(id) = &cut.block else { continue };
                     let (samples, series, bytes) = (cut.samples, cut.series, cut.bytes);
                     tracing::info!(tenant = open.name(), id = %id, samples, series, bytes, "write block");
+                    shared.cut.notify_one();
                 }
             }
             Err(error) if error.advice() == Advice::Reopen => {
                 shared.tenants.failed(&open, &error);
             }
             Err(error) => {
-                tracing::error!(tenant = open.name(), err = %error, "cannot cut the head of a tenant")
+                tracing::error!(tenant = open.name(), err = %error, "cannot cut the head of a tenant");
             }
         }
     }
@@ -305,7 +340,16 @@ async fn sync_on_time(shared: Arc<Shared>, pause: Duration, stop: CancellationTo
 }
 
 async fn ship_on_time(shared: Arc<Shared>, stop: CancellationToken) {
-    on_time(shared.options.shipping.interval, stop, || ship_once(&shared)).await;
+    let mut timer = tokio::time::interval(shared.options.shipping.interval);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = timer.tick() => {}
+            () = shared.cut.notified() => {}
+        }
+        ship_once(&shared).await;
+    }
 }
 
 async fn ship_once(shared: &Arc<Shared>) {

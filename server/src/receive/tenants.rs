@@ -33,7 +33,7 @@ const COMPLAINT_MS: i64 = 60_000;
 /// A count of series older than this is taken anew.
 const COUNT_MS: i64 = 1_000;
 /// Time between two maintenances of one database.
-const CARE_MS: i64 = 15_000;
+const CARE_MS: i64 = 5_000;
 
 /// Gives the observers of a tenant's database and of its log.
 pub(crate) type ObserversOf =

@@ -3,14 +3,14 @@
 use sarsen_block::codec::put_uvarint;
 
 /// A length-delimited field.
-pub fn field(out: &mut Vec<u8>, number: u64, content: &[u8]) {
+pub(crate) fn field(out: &mut Vec<u8>, number: u64, content: &[u8]) {
     put_uvarint(out, (number << 3) | 2);
     put_uvarint(out, content.len() as u64);
     out.extend_from_slice(content);
 }
 
 /// A label message.
-pub fn label(name: &[u8], value: &[u8]) -> Vec<u8> {
+pub(crate) fn label(name: &[u8], value: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     if !name.is_empty() {
         field(&mut out, 1, name);
@@ -22,7 +22,7 @@ pub fn label(name: &[u8], value: &[u8]) -> Vec<u8> {
 }
 
 /// A sample message; zeros are left out, as Prometheus' encoder does.
-pub fn sample(t: i64, bits: u64) -> Vec<u8> {
+pub(crate) fn sample(t: i64, bits: u64) -> Vec<u8> {
     let mut out = Vec::new();
     if f64::from_bits(bits) != 0.0 {
         out.push(0x09);
@@ -36,7 +36,7 @@ pub fn sample(t: i64, bits: u64) -> Vec<u8> {
 }
 
 /// A series message of version 1.0.
-pub fn series<N: AsRef<[u8]>, V: AsRef<[u8]>>(labels: &[(N, V)], samples: &[(i64, u64)]) -> Vec<u8> {
+pub(crate) fn series<N: AsRef<[u8]>, V: AsRef<[u8]>>(labels: &[(N, V)], samples: &[(i64, u64)]) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, value) in labels {
         field(&mut out, 1, &label(name.as_ref(), value.as_ref()));
@@ -48,7 +48,7 @@ pub fn series<N: AsRef<[u8]>, V: AsRef<[u8]>>(labels: &[(N, V)], samples: &[(i64
 }
 
 /// A whole request of such series, not compressed.
-pub fn request(all: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn request(all: &[Vec<u8>]) -> Vec<u8> {
     let mut out = Vec::new();
     for one in all {
         field(&mut out, 1, one);
@@ -56,18 +56,13 @@ pub fn request(all: &[Vec<u8>]) -> Vec<u8> {
     out
 }
 
-/// One sample of one series for each of `labels`, compressed.
-pub fn simple(all: &[(&[(&str, &str)], i64, f64)]) -> Vec<u8> {
-    let all: Vec<_> = all.iter().map(|(labels, t, v)| series(labels, &[(*t, v.to_bits())])).collect();
-    snappy(&request(&all))
-}
-
-pub fn snappy(plain: &[u8]) -> Vec<u8> {
+/// A snappy block.
+pub(crate) fn snappy(plain: &[u8]) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(plain).unwrap()
 }
 
 /// An S2 block with repeated offsets, which plain snappy does not have: runs that repeat what lies `distance` back.
-pub fn s2(plain: &[u8], distance: usize) -> Vec<u8> {
+pub(crate) fn s2(plain: &[u8], distance: usize) -> Vec<u8> {
     let mut out = Vec::new();
     put_uvarint(&mut out, plain.len() as u64);
     let mut at = 0;

@@ -4,7 +4,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part of this room")]
 
-pub mod body;
+pub(crate) mod body;
+pub(crate) mod s3;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -17,16 +18,16 @@ use sarsen_block::{ChunkSet as _, MatchOp, Matcher, TimeRange, Value, decode_chu
 use sarsen_tsdb::Db;
 
 /// Labels as text pairs; bytes that are not UTF-8 are kept.
-pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+pub(crate) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 /// Series to samples, values as bits.
-pub type Stored = BTreeMap<Pairs, Vec<(i64, u64)>>;
+pub(crate) type Stored = BTreeMap<Pairs, Vec<(i64, u64)>>;
 
 /// A running `sarsen-receive` or `sarsen standalone`.
-pub struct Node {
+pub(crate) struct Node {
     child: Child,
-    pub write: String,
-    pub admin: String,
-    pub root: PathBuf,
+    pub(crate) write: String,
+    pub(crate) admin: String,
+    pub(crate) root: PathBuf,
     log: PathBuf,
 }
 
@@ -39,14 +40,14 @@ fn free_ports() -> (u16, u16) {
 
 impl Node {
     /// Starts a receiver with its databases in `dir/tsdb` and waits until it is ready.
-    pub async fn receive(dir: &Path, extra: &[&str]) -> Self {
+    pub(crate) async fn receive(dir: &Path, extra: &[&str]) -> Self {
         let node = Self::receive_unready(dir, extra);
         node.wait_ready().await;
         node
     }
 
     /// Starts a receiver and does not wait.
-    pub fn receive_unready(dir: &Path, extra: &[&str]) -> Self {
+    pub(crate) fn receive_unready(dir: &Path, extra: &[&str]) -> Self {
         let (write, admin) = free_ports();
         let root = dir.join("tsdb");
         let mut command = Command::new(env!("CARGO_BIN_EXE_sarsen-receive"));
@@ -61,7 +62,7 @@ impl Node {
     }
 
     /// Starts `sarsen standalone` in `dir/data` and waits until it is ready.
-    pub async fn standalone(dir: &Path, extra: &[&str]) -> Self {
+    pub(crate) async fn standalone(dir: &Path, extra: &[&str]) -> Self {
         let (port, _) = free_ports();
         let mut command = Command::new(env!("CARGO_BIN_EXE_sarsen"));
         command
@@ -84,11 +85,11 @@ impl Node {
     }
 
     /// What the process has logged.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    pub async fn wait_ready(&self) {
+    pub(crate) async fn wait_ready(&self) {
         self.wait_until("ready", async || {
             let answer = reqwest::get(format!("{}/-/ready", self.admin)).await;
             answer.is_ok_and(|answer| answer.status().is_success())
@@ -97,7 +98,7 @@ impl Node {
     }
 
     /// Asks again and again, for a minute at most.
-    pub async fn wait_until(&self, what: &str, mut done: impl AsyncFnMut() -> bool) {
+    pub(crate) async fn wait_until(&self, what: &str, mut done: impl AsyncFnMut() -> bool) {
         let end = Instant::now() + Duration::from_secs(60);
         while !done().await {
             assert!(Instant::now() < end, "not {what} after a minute:\n{}", self.log());
@@ -106,13 +107,13 @@ impl Node {
     }
 
     /// Posts a body as Prometheus does.
-    pub async fn post(&self, path: &str, headers: HeaderMap, body: Vec<u8>) -> reqwest::Response {
+    pub(crate) async fn post(&self, path: &str, headers: HeaderMap, body: Vec<u8>) -> reqwest::Response {
         let request = reqwest::Client::new().post(format!("{}{path}", self.write));
         request.headers(headers).body(body).send().await.unwrap()
     }
 
     /// The value of a metric: the first line that begins with `name`.
-    pub async fn metric(&self, name: &str) -> Option<f64> {
+    pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
         let page = reqwest::get(format!("{}/metrics", self.admin)).await.ok()?.text().await.ok()?;
         let line = page
             .lines()
@@ -121,13 +122,13 @@ impl Node {
     }
 
     /// Tells it to stop, and waits; how it ended.
-    pub fn stop(mut self) -> Option<i32> {
+    pub(crate) fn stop(mut self) -> Option<i32> {
         self.signal("TERM");
         self.child.wait().unwrap().code()
     }
 
     /// Kills it without warning.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -146,7 +147,7 @@ impl Drop for Node {
 }
 
 /// Headers of a remote write 1.0 request.
-pub fn headers(more: &[(&str, &str)]) -> HeaderMap {
+pub(crate) fn headers(more: &[(&str, &str)]) -> HeaderMap {
     let usual = [
         ("content-encoding", "snappy"),
         ("content-type", "application/x-protobuf"),
@@ -161,7 +162,7 @@ pub fn headers(more: &[(&str, &str)]) -> HeaderMap {
 }
 
 /// Everything that the database in `directory` holds, read with the database closed elsewhere.
-pub fn read_database(directory: &Path) -> Stored {
+pub(crate) fn read_database(directory: &Path) -> Stored {
     let db = Db::builder(directory).open().unwrap();
     let stored = read_open(&db);
     drop(db);
@@ -169,7 +170,7 @@ pub fn read_database(directory: &Path) -> Stored {
 }
 
 /// Everything that an open database holds.
-pub fn read_open(db: &Db) -> Stored {
+pub(crate) fn read_open(db: &Db) -> Stored {
     let range = TimeRange { min: i64::MIN, max: i64::MAX };
     let all = Matcher::new(MatchOp::Regex, "__name__", ".*").unwrap();
     let mut set = db.querier(range).select(&[all]).unwrap();
@@ -182,7 +183,7 @@ pub fn read_open(db: &Db) -> Stored {
             #[allow(unreachable_patterns, reason = "more kinds of values will come")]
             _ => None,
         });
-        stored.entry(labels).or_insert_with(Vec::new).extend(floats);
+        stored.entry(labels).or_default().extend(floats);
     }
     stored
 }
