@@ -21,6 +21,8 @@ mod ship;
 mod shipped;
 mod tenant;
 mod tenants;
+#[cfg(test)]
+mod tests;
 mod verdict;
 mod version;
 
