@@ -93,6 +93,7 @@ pub fn verify(block: &Block) -> Report {
         entries: Window::default(),
         chunks: Window::default(),
         segment: 0,
+        aggregates: false,
     };
     search.symbols();
     let series = search.all_series();
@@ -115,6 +116,8 @@ struct Search<'a> {
     entries: Window,
     chunks: Window,
     segment: u32,
+    /// Whether there are aggregate chunks, whose samples are not counted.
+    aggregates: bool,
 }
 
 /// A list of series numbers, in little: how many, and a sum over them in their order.
@@ -267,6 +270,7 @@ impl<'a> Search<'a> {
 
     fn samples(&mut self, chunk: &Chunk, range: TimeRange, file: &str, offset: u64) -> Result<(), Error> {
         if chunk.encoding == Encoding::Aggregate {
+            self.aggregates = true;
             return Ok(());
         }
         let promised = u64::from(chunk.num_samples()?);
@@ -363,13 +367,12 @@ impl<'a> Search<'a> {
     /// The counts of the meta against what was found. A writer may leave a count out.
     fn meta(&mut self) {
         let (told, found) = (self.block.meta().stats, self.report.stats);
-        let aggregated = self.block.meta().thanos.as_ref().is_some_and(|thanos| thanos.resolution > 0);
         let mut counts = vec![
             ("series", told.num_series, found.num_series),
             ("chunks", told.num_chunks, found.num_chunks),
             ("tombstones", told.num_tombstones, found.num_tombstones),
         ];
-        if !aggregated {
+        if !self.aggregates {
             counts.extend([
                 ("samples", told.num_samples, found.num_samples),
                 ("float samples", told.num_float_samples, found.num_float_samples),
