@@ -20,8 +20,10 @@ use crate::error::Error;
 use crate::observer::{BucketObserver, Finished, NoTime, Operation, Outcome, Timer, Unobserved};
 use crate::retry::Retry;
 
-/// Parts of one object that are on their way at the same time.
+/// Parts of one object that are on their way at the same time, unless they are so large that memory bounds them.
 const PARTS_IN_FLIGHT: usize = 4;
+/// Bytes that the parts on their way may take; one part is always allowed.
+const BYTES_IN_FLIGHT: usize = 64 << 20;
 
 /// A bucket, or a part of one below a prefix.
 #[derive(Clone)]
@@ -55,7 +57,7 @@ impl Default for BucketSettings {
     fn default() -> Self {
         Self {
             retry: Retry::default(),
-            part_size: Some(64 << 20),
+            part_size: Some(8 << 20),
             user_metadata: Vec::new(),
             storage_class: None,
         }
@@ -352,6 +354,7 @@ impl Bucket {
             PutMultipartOptions { attributes: self.attributes_to_write(), ..PutMultipartOptions::default() };
         let upload = self.shared.store.put_multipart_opts(path, options).await.map_err(failed)?;
         let mut writer = WriteMultipart::new_with_chunk_size(upload, part_size);
+        let in_flight = (BYTES_IN_FLIGHT / part_size).clamp(1, PARTS_IN_FLIGHT);
         let mut length = 0;
         let copied = loop {
             let mut part = Vec::new();
@@ -364,7 +367,7 @@ impl Bucket {
                 break Ok(());
             }
             length += read as u64;
-            if let Err(error) = writer.wait_for_capacity(PARTS_IN_FLIGHT).await {
+            if let Err(error) = writer.wait_for_capacity(in_flight).await {
                 break Err(failed(error));
             }
             writer.put(part.into());

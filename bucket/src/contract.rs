@@ -2,7 +2,7 @@
 //!
 //! The suite runs against the directory, memory, and S3 (feature `contract`). It panics at the first promise that is broken, because it
 //! is a test.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 use std::fmt;
 use std::ops::Range;

@@ -137,8 +137,8 @@ impl Error {
         }
     }
 
-    /// Retry, refuse or set aside. Lacking rights count as passing for the caller that comes again with the next round, but
-    /// [`Retrying`](crate::Retry) does not insist on them.
+    /// Retry, refuse or set aside. Lacking rights are worth another round later, though [`Retry`](crate::Retry) does not
+    /// insist on them.
     pub fn advice(&self) -> Advice {
         match self {
             Self::Store { .. } | Self::Local { .. } => Advice::Retry,

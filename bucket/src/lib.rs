@@ -26,7 +26,7 @@
 
 mod bucket;
 mod config;
-#[cfg(any(test, feature = "contract"))]
+#[cfg(feature = "contract")]
 mod contract;
 mod download;
 mod error;
@@ -46,7 +46,7 @@ pub use bucket::{Bucket, BucketBuilder, BucketSettings, Level, Object};
 pub use config::{
     BucketLookup, Encryption, HttpSettings, Keys, ObjstoreConfig, S3Config, StoreConfig, TlsFiles,
 };
-#[cfg(any(test, feature = "contract"))]
+#[cfg(feature = "contract")]
 pub use contract::{FailingStore, run_contract};
 pub use download::download;
 pub use error::{Advice, Error, Place};

@@ -76,11 +76,16 @@ mod tests {
 
     #[test]
     fn close_ranges_are_joined_and_distant_ones_are_not() {
-        assert_eq!(coalesce(&[10..20, 0..5, 30..40], 5, 1000), [0..20, 30..40]);
-        assert_eq!(coalesce(&[0..5, 5..10, 10..15], 0, 10), [0..10, 10..15]);
-        assert_eq!(coalesce(&[0..30, 10..20, 20..40], 0, 10), [0..40]);
-        assert_eq!(coalesce(&[7..7], 0, 10), Vec::<Range<u64>>::new());
-        assert_eq!(coalesce(&[u64::MAX - 1..u64::MAX, 0..1], u64::MAX, u64::MAX), [0..u64::MAX]);
+        let joined = |pairs: &[(u64, u64)], gap, most| {
+            let ranges: Vec<Range<u64>> = pairs.iter().map(|&(start, end)| start..end).collect();
+            let joined = coalesce(&ranges, gap, most);
+            joined.into_iter().map(|range| (range.start, range.end)).collect::<Vec<_>>()
+        };
+        assert_eq!(joined(&[(10, 20), (0, 5), (30, 40)], 5, 1000), [(0, 20), (30, 40)]);
+        assert_eq!(joined(&[(0, 5), (5, 10), (10, 15)], 0, 10), [(0, 10), (10, 15)]);
+        assert_eq!(joined(&[(0, 30), (10, 20), (20, 40)], 0, 10), [(0, 40)]);
+        assert_eq!(joined(&[(7, 7)], 0, 10), []);
+        assert_eq!(joined(&[(u64::MAX - 1, u64::MAX), (0, 1)], u64::MAX, u64::MAX), [(0, u64::MAX)]);
     }
 
     fn ranges() -> impl Strategy<Value = Vec<Range<u64>>> {

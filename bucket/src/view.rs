@@ -146,7 +146,7 @@ async fn look_at(
             match Marker::get(bucket, id, kind).await {
                 Ok(Some(mark)) if mark.id == id => folder.marks.push(mark),
                 Ok(Some(mark)) => {
-                    folder.bad_marks.push((object.name.clone(), format!("names the block {}", mark.id)))
+                    folder.bad_marks.push((object.name.clone(), format!("names the block {}", mark.id)));
                 }
                 Ok(None) => {}
                 Err(Error::Corrupt { why, .. }) => folder.bad_marks.push((object.name.clone(), why)),

@@ -117,3 +117,37 @@ fn bytes_that_are_no_utf8_count_as_one_character_each() {
         !pattern("a.").is_match("a\u{20ac}b".as_bytes()) && pattern("a.b").is_match("a\u{20ac}b".as_bytes())
     );
 }
+
+/// Whatever shortcut is taken, the automaton alone would have said the same.
+fn agrees_with_the_automaton(text: &str, values: &[Vec<u8>]) {
+    let Ok(pattern) = Pattern::new(text.as_bytes()) else { return };
+    let node = read::read(text).unwrap();
+    let Ok(slow) = automaton(&node, text) else { return };
+    for value in values {
+        let hit = pattern.is_match(value);
+        assert_eq!(hit, run(&slow, value), "{text:?} on {:?}", value.escape_ascii().to_string());
+        assert!(!hit || value.starts_with(pattern.prefix()), "{text:?}");
+        let listed = pattern.literals().map(|all| all.iter().any(|one| **one == **value));
+        assert!(listed.is_none_or(|listed| listed == hit), "{text:?}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_read_without_panic(text in "\\PC{0,40}", value in proptest::collection::vec(0u8..255, 0..20)) {
+        agrees_with_the_automaton(&text, &[value, Vec::new()]);
+    }
+
+    #[test]
+    fn shortcuts_change_nothing(
+        parts in proptest::collection::vec(proptest::sample::select(vec![
+            "a", "b", "ab", ".*", ".+", ".", "|", "(", ")", "(?:", "(?i)", "[ab]", "a{2}", "?", "*", "{1,2}", "^", "$", "\u{20ac}", "",
+        ]), 0..10),
+        values in proptest::collection::vec("[abAB\u{20ac}\n]{0,8}", 1..6),
+        bytes in proptest::collection::vec(proptest::sample::select(vec![b'a', b'b', 0xE2, 0x82, 0xAC, 0xFF]), 0..8),
+    ) {
+        let mut values: Vec<Vec<u8>> = values.into_iter().map(String::into_bytes).collect();
+        values.push(bytes);
+        agrees_with_the_automaton(&parts.concat(), &values);
+    }
+}

@@ -136,6 +136,8 @@ pub struct TlsFiles {
 /// Parts must have this size at least, but for the last one.
 const MIN_PART_SIZE: u64 = 5 << 20;
 const MAX_PART_SIZE: u64 = 5 << 30;
+/// Thanos' default is 64 MiB; a smaller part needs less memory and looks the same in the bucket.
+const DEFAULT_PART_SIZE: u64 = 8 << 20;
 /// Connecting alone; the handshake has its own setting.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -157,7 +159,7 @@ pub(super) fn read(yaml: S3Yaml, env: &impl Fn(&str) -> Option<String>) -> Resul
     let host = endpoint.split(':').next().unwrap_or_default().to_ascii_lowercase();
     let lookup = lookup(yaml.bucket_lookup_type.as_deref().unwrap_or_default(), &host, &bucket, insecure)?;
     let region = filled(yaml.region).or_else(|| region_of(&host)).unwrap_or_else(|| "us-east-1".to_owned());
-    let part_size = yaml.part_size.filter(|size| *size != 0).unwrap_or(64 << 20);
+    let part_size = yaml.part_size.filter(|size| *size != 0).unwrap_or(DEFAULT_PART_SIZE);
     if !(MIN_PART_SIZE..=MAX_PART_SIZE).contains(&part_size) {
         return Err(fault("part_size", format!("{part_size} bytes; it must be from 5 MiB to 5 GiB")));
     }

@@ -38,7 +38,7 @@ fn the_usual_file() {
     assert!(config.insecure && config.http.skip_verify);
     assert_eq!(config.lookup, BucketLookup::Path);
     assert_eq!(config.region, "us-east-1");
-    assert_eq!(config.part_size, Some(64 << 20));
+    assert_eq!(config.part_size, Some(8 << 20));
     assert!(!format!("{config:?}").contains("SKEY"));
     assert_eq!(parse(S3).unwrap().bucket_name(), "thanos-bucket");
 }
