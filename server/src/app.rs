@@ -10,19 +10,18 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use sarsen_bucket::{Bucket, ObjstoreConfig, Reloading};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Failure;
 use crate::clock::Clock;
-use crate::config::content::environment;
 use crate::config::flags::Given;
 use crate::config::receive::ReceiveConfig;
 use crate::metrics::{
     BucketMetrics, HttpMetrics, LogMetrics, ReceiveMetrics, Registry, TsdbMetrics, backlog,
 };
 use crate::net::{self, Probe, ServeOptions};
+use crate::objstore::Objstore;
 #[cfg(feature = "tools")]
 use crate::receive::Flushed;
 use crate::receive::{self, Parts, ReceiveOptions, Receiver};
@@ -84,7 +83,8 @@ impl Server {
 async fn serve(config: ReceiveConfig, company: Company) -> Result<(), Failure> {
     let registry = Registry::new();
     let probe = Probe::new(&registry, "receive");
-    let receiver = build(config.role.clone(), &registry)?;
+    let objstore = config.objstore.clone().map(Objstore::open).transpose().map_err(Failure::Usage)?;
+    let receiver = build(config.role.clone(), objstore.as_ref(), &registry)?;
     let web = ServeOptions::of(&config.web, config.http_grace).map_err(Failure::Usage)?;
     let write_options =
         ServeOptions::plain(config.http_grace).with_tls(config.write_tls.as_ref()).map_err(Failure::Usage)?;
@@ -106,6 +106,9 @@ async fn serve(config: ReceiveConfig, company: Company) -> Result<(), Failure> {
         told = told_to_stop() => { told.map_err(waiting_failed)?; stop.cancel(); Ok(()) }
     };
     if outcome.is_ok() && !stop.is_cancelled() {
+        if let Some(objstore) = objstore {
+            tokio::spawn(objstore.follow(stop.clone()));
+        }
         let work = tokio::spawn(work(receiver.clone(), registry, config.http_address, company, stop.clone()));
         probe.ready();
         told_to_stop().await.map_err(waiting_failed)?;
@@ -158,9 +161,15 @@ async fn work(
 }
 
 /// The receiver with its disk, bucket and listeners of events.
-fn build(options: ReceiveOptions, registry: &Registry) -> Result<Receiver, Failure> {
-    let objstore = options.shipping.objstore.as_deref();
-    let bucket = objstore.map(|yaml| open_bucket(yaml, registry)).transpose()?;
+fn build(
+    options: ReceiveOptions,
+    objstore: Option<&Objstore>,
+    registry: &Registry,
+) -> Result<Receiver, Failure> {
+    let bucket = objstore.map(|objstore| {
+        let observer = Arc::new(BucketMetrics::new(registry, &objstore.name()));
+        objstore.bucket().timer(Arc::new(Clock::start())).observer(observer).build()
+    });
     let known: Arc<OnceLock<Receiver>> = Arc::default();
     let sizes = {
         let known = Arc::clone(&known);
@@ -188,22 +197,18 @@ fn build(options: ReceiveOptions, registry: &Registry) -> Result<Receiver, Failu
 
 /// Cuts and ships the whole head of a stopped database: the directory of one tenant.
 #[cfg(feature = "tools")]
-pub(crate) fn flush_stopped(directory: &Path, options: ReceiveOptions) -> Result<Flushed, Failure> {
+pub(crate) fn flush_stopped(
+    directory: &Path,
+    options: ReceiveOptions,
+    objstore: Option<&Objstore>,
+) -> Result<Flushed, Failure> {
     let tenant = directory.file_name().and_then(|name| name.to_str()).filter(|_| directory.is_dir());
     let (Some(tenant), Some(root)) = (tenant, directory.parent()) else {
         return Err(Failure::Run(format!("{} is no database directory", directory.display())));
     };
     let options = ReceiveOptions { tsdb_path: root.to_owned(), ..options };
-    let receiver = build(options, &Registry::new())?;
+    let receiver = build(options, objstore, &Registry::new())?;
     block_on(async move { receiver.flush_tenant(tenant).await.map_err(Failure::Run) })
-}
-
-fn open_bucket(yaml: &str, registry: &Registry) -> Result<Bucket, Failure> {
-    let wrong = |why: sarsen_bucket::Error| Failure::Usage(format!("objstore configuration: {why}"));
-    let config = ObjstoreConfig::parse(yaml, environment).map_err(wrong)?;
-    let observer = Arc::new(BucketMetrics::new(registry, &config.bucket_name()));
-    let store = Reloading::open(config).map_err(wrong)?;
-    Ok(store.bucket().timer(Arc::new(Clock::start())).observer(observer).build())
 }
 
 fn waiting_failed(why: std::io::Error) -> Failure {

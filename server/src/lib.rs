@@ -13,6 +13,7 @@
 //! | `receive/` | a request becomes commits, commits become a verdict |
 //! | `standalone/` | what only the one-process mode has |
 //! | `net/` | listeners, TLS, graceful stop, probes |
+//! | `objstore` | the object store as configured, kept in step with its file |
 //! | `app` | the only room that builds and joins things |
 //! | `tools/` | look, check, dump, repair |
 
@@ -30,6 +31,8 @@ mod logging;
 mod metrics;
 #[cfg(feature = "receive")]
 mod net;
+#[cfg(any(feature = "receive", feature = "tools"))]
+mod objstore;
 #[cfg(feature = "receive")]
 pub mod receive;
 #[cfg(feature = "standalone")]
@@ -52,18 +55,23 @@ const RECEIVE: cli::Command = cli::Command {
     run: app::run_receive,
 };
 
-/// Every role behind one name; without a command, `standalone`. Arguments begin with the program's name.
-#[cfg(all(feature = "standalone", feature = "tools"))]
+/// Every role and tool of this build behind one name; without a command, `standalone`. Arguments begin with the
+/// program's name.
+#[cfg(any(feature = "standalone", feature = "tools"))]
 pub fn run_sarsen(args: impl Iterator<Item = OsString>) -> ExitCode {
-    let standalone = cli::Command {
+    let mut commands: Vec<cli::Command> = Vec::new();
+    #[cfg(feature = "standalone")]
+    commands.push(cli::Command {
         name: "standalone",
         about: "Every role in one process on one directory.",
         arguments: "",
         table: config::standalone::table,
         run: app::run_standalone,
-    };
-    let commands: Vec<cli::Command> =
-        [standalone, RECEIVE].into_iter().chain(tools::COMMANDS.iter().copied()).collect();
+    });
+    #[cfg(feature = "receive")]
+    commands.push(RECEIVE);
+    #[cfg(feature = "tools")]
+    commands.extend(tools::COMMANDS);
     cli::run("sarsen", &commands, "standalone", args)
 }
 

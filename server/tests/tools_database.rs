@@ -74,3 +74,26 @@ fn a_running_database_is_not_repaired() {
     assert!(error.contains("stop it first"), "{error}");
     db.close().unwrap();
 }
+
+#[test]
+fn a_stopped_database_is_flushed_into_the_bucket() {
+    let root = tempfile::tempdir().unwrap();
+    let (directory, bucket) = (root.path().join("tenants/team-a"), root.path().join("bucket"));
+    std::fs::create_dir_all(&directory).unwrap();
+    fill(&directory);
+    let config =
+        format!("--objstore.config=type: FILESYSTEM\nconfig:\n  directory: '{}'\n", bucket.display());
+    let run = |args: &[&str]| program("sarsen").arg("tools").args(args).arg(&config).output().unwrap();
+    let output = run(&["tsdb", "flush", directory.to_str().unwrap(), "--label=replica=\"0\""]);
+    let (text, error) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(0), "{text}{error}");
+    assert!(text.contains("1 blocks cut, 1 uploaded, 0 left"), "{text}");
+
+    let output = run(&["bucket", "inspect", "--output=json"]);
+    let blocks: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(blocks.as_array().unwrap().len(), 1);
+    assert_eq!(blocks[0]["samples"], 500);
+    assert_eq!(blocks[0]["labels"], serde_json::json!({"replica": "0", "tenant_id": "team-a"}));
+    assert_eq!(run(&["bucket", "verify", "--data"]).status.code(), Some(0));
+}

@@ -47,6 +47,7 @@ impl Content {
     }
 
     /// The text with every `$(VAR)` replaced by that environment variable.
+    #[cfg(feature = "receive")]
     pub(crate) fn read_expanded(&self) -> Result<String, Fault> {
         expand(&self.read()?, environment).map_err(|why| format!("{}: {why}", self.place()))
     }
@@ -66,6 +67,7 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 }
 
 /// Replaces every `$(NAME)`; what only looks like one (`$( )`, `$NAME`) stays.
+#[cfg(feature = "receive")]
 fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<String, String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -96,7 +98,7 @@ fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<String,
     Ok(out)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "receive"))]
 mod tests {
     use super::*;
 

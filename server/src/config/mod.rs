@@ -9,6 +9,7 @@ pub(crate) mod flags;
 pub(crate) mod receive;
 #[cfg(feature = "standalone")]
 pub(crate) mod standalone;
+#[cfg(feature = "receive")]
 pub(crate) mod tls;
 mod values;
 #[cfg(feature = "receive")]

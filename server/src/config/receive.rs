@@ -283,6 +283,8 @@ pub(crate) struct ReceiveConfig {
     /// Where remote write is taken; empty: only at `http_address`.
     pub(crate) write_address: String,
     pub(crate) write_tls: Option<ServerTlsFiles>,
+    /// Where blocks go; without one they stay local.
+    pub(crate) objstore: Option<Content>,
     /// What the role itself has to know.
     pub(crate) role: ReceiveOptions,
 }
@@ -318,12 +320,13 @@ impl ReceiveConfig {
             web: WebConfig::read(given.text_if_any("http.config").as_deref())?,
             write_address: given.text("remote-write.address").to_owned(),
             write_tls: ServerTlsFiles::of(given, "remote-write.server-tls")?,
+            objstore: Content::of(given, "objstore.config")?,
             role: ReceiveOptions {
                 tsdb_path: given.text("tsdb.path").into(),
                 external_labels: labels,
                 tenancy: tenancy(given)?,
                 storage: storage(given)?,
-                shipping: shipping(given)?,
+                shipping: shipping(given),
                 intake: intake(given)?,
                 limits: limits(given)?,
                 relabel: relabel(given)?,
@@ -357,13 +360,8 @@ fn storage(given: &Given) -> Result<StorageOptions, Fault> {
     })
 }
 
-fn shipping(given: &Given) -> Result<ShippingOptions, Fault> {
-    let objstore = Content::of(given, "objstore.config")?;
-    Ok(ShippingOptions {
-        objstore: objstore.map(|content| content.read()).transpose()?,
-        hash_files: given.text("hash-func") == "SHA256",
-        ..ShippingOptions::default()
-    })
+fn shipping(given: &Given) -> ShippingOptions {
+    ShippingOptions { hash_files: given.text("hash-func") == "SHA256", ..ShippingOptions::default() }
 }
 
 fn intake(given: &Given) -> Result<IntakeOptions, Fault> {

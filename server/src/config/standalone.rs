@@ -1,5 +1,6 @@
 //! The flags of `standalone`: those of `receive` with other defaults, and a few of its own.
 
+use super::content::Content;
 use super::flags::{Fault, Flag, Given, Kind};
 use super::receive::{self, ReceiveConfig};
 
@@ -50,17 +51,16 @@ impl StandaloneConfig {
         if receive.role.tsdb_path.as_os_str().is_empty() {
             receive.role.tsdb_path = format!("{data_dir}/tenants").into();
         }
-        if receive.role.shipping.objstore.is_none() {
-            receive.role.shipping.objstore = Some(bucket_in(&format!("{data_dir}/bucket")));
-        }
+        receive.objstore.get_or_insert_with(|| bucket_in(&format!("{data_dir}/bucket")));
         receive.role.prometheus_write = true;
         Ok(Self { receive, self_scrape: !given.is_on("no-self-scrape") })
     }
 }
 
 /// The configuration of a bucket that is a directory.
-fn bucket_in(directory: &str) -> String {
-    format!("type: FILESYSTEM\nconfig:\n  directory: '{}'\n", directory.replace('\'', "''"))
+fn bucket_in(directory: &str) -> Content {
+    let text = format!("type: FILESYSTEM\nconfig:\n  directory: '{}'\n", directory.replace('\'', "''"));
+    Content::Text { flag: "data-dir".to_owned(), text }
 }
 
 #[cfg(test)]
@@ -75,7 +75,7 @@ mod tests {
         };
         let config = read(&["--data-dir=/x/"]).unwrap();
         assert_eq!(config.receive.role.tsdb_path, std::path::Path::new("/x/tenants"));
-        assert!(config.receive.role.shipping.objstore.unwrap().contains("directory: '/x/bucket'"));
+        assert!(config.receive.objstore.unwrap().read().unwrap().contains("directory: '/x/bucket'"));
         assert_eq!(config.receive.http_address, "127.0.0.1:9090");
         assert!(config.self_scrape && config.receive.write_address.is_empty());
         assert!(!read(&["--no-self-scrape"]).unwrap().self_scrape);

@@ -79,8 +79,6 @@ pub enum SyncChoice {
 /// Where complete blocks go.
 #[derive(Debug, Clone)]
 pub struct ShippingOptions {
-    /// The Thanos object store file, with `$(VAR)` not yet expanded; none means that blocks stay local.
-    pub objstore: Option<String>,
     /// Time between two looks for complete blocks.
     pub interval: Duration,
     /// Write SHA256 sums of the files into the meta file (`--hash-func=SHA256`).
@@ -164,7 +162,7 @@ impl Default for StorageOptions {
 
 impl Default for ShippingOptions {
     fn default() -> Self {
-        Self { objstore: None, interval: Duration::from_secs(30), hash_files: false }
+        Self { interval: Duration::from_secs(30), hash_files: false }
     }
 }
 

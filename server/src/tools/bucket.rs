@@ -8,8 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sarsen_block::{BlockId, BlockMeta, ThanosMeta};
 use sarsen_bucket::{
-    Bucket, Layout, ObjstoreConfig, Partial, Reloading, UploadOptions, Uploaded, View, download,
-    upload as upload_block,
+    Bucket, Layout, Partial, UploadOptions, Uploaded, View, download, upload as upload_block,
 };
 
 use super::inspect::{Row, show};
@@ -17,8 +16,9 @@ use super::open::{fail, open_block, some_blocks_in};
 use super::print::{on_stdout, time};
 use super::{directories, no_arguments, usage, verify as verify_blocks};
 use crate::cli::Failure;
-use crate::config::content::{Content, environment};
+use crate::config::content::Content;
 use crate::config::flags::{Flag, Given, Kind};
+use crate::objstore::Objstore;
 
 /// Own flags of `verify`.
 pub(super) const VERIFY_FLAGS: &[Flag] = &[
@@ -227,12 +227,10 @@ where
     let content = Content::of(given, "objstore.config").map_err(usage)?;
     let content =
         content.ok_or_else(|| usage("--objstore.config-file or --objstore.config is required".to_owned()))?;
-    let say = |why: sarsen_bucket::Error| usage(format!("{}: {why}", content.place()));
-    let config = ObjstoreConfig::parse(&content.read().map_err(usage)?, environment).map_err(say)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|why| Failure::Run(format!("start threads: {why}")))?;
     runtime.block_on(async {
-        let bucket = Reloading::open(config).map_err(say)?.bucket().build();
+        let bucket = Objstore::open(content).map_err(usage)?.bucket().build();
         work(bucket).await.map_err(|why| Failure::Run(why.to_string()))
     })
 }

@@ -6,6 +6,8 @@
 mod bucket;
 mod database;
 mod dump;
+#[cfg(feature = "receive")]
+mod flush;
 mod inspect;
 mod open;
 mod print;
@@ -95,6 +97,14 @@ pub(crate) const COMMANDS: &[Command] = &[
         arguments: "DIR...",
         table: || with(&[]),
         run: database::repair,
+    },
+    #[cfg(feature = "receive")]
+    Command {
+        name: "tools tsdb flush",
+        about: "Cuts and ships the whole head of a stopped database. DIR is one tenant's directory.",
+        arguments: "DIR...",
+        table: || with(&[OBJSTORE, flush::FLAGS].concat()),
+        run: flush::run,
     },
 ];
 
