@@ -2,7 +2,15 @@
 //!
 //! Budgets: decode 3.5 ns and append 9 ns a sample on the mix, 5 ns a sample for decoding hard values (`random`).
 //!
-//! Last answer: not yet measured.
+//! Last answer (two cores of a 3.2 GHz Xeon, both busy with other work; ns a sample, the best of 8,000 runs):
+//!
+//! |        | counter | gauge | slow | random | constant | mix | few-late | late |
+//! |--------|---------|-------|------|--------|----------|-----|----------|------|
+//! | decode | 4.5     | 3.6   | 2.9  | 4.2    | 1.8      | 3.3 | 4.6      | 4.3  |
+//! | append | 8.0     | 8.5   | 6.6  | 8.6    | 6.5      | 7.8 | 8.0      | 8.1  |
+//!
+//! Irregular times cost a nanosecond of decoding, because the branch on their class is foreseen wrongly; without that
+//! branch every sample would wait for the load of the one before.
 //!
 //! Kinds: `counter` grows by a few hundred a step, `gauge` wanders with two decimals, `slow` is a counter that seldom moves,
 //! `random` has values without any pattern, `constant` never changes; `mix` holds equal numbers of all five. Their scrapes

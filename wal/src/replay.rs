@@ -278,7 +278,7 @@ impl Replay {
             }
             frames.seek(from.offset);
         }
-        if let Some(next) = self.segments.front().copied()
+        if let Some(next) = self.segments.front().copied().filter(|next| *next == number.next())
             && let Some(next) = Frames::open(self.disk.as_ref(), &next.path(&self.log), next)?.header()?
             && next.previous_end > 0
         {

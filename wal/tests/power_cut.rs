@@ -39,7 +39,7 @@ fn cut_everywhere(seed: u64, policy: SyncPolicy) {
         let disk = disk(seed);
         disk.fail_call(call, Fault::PowerCut);
         let mut model = Model::default();
-        run(&disk, &mut model, policy, &mut Chance(seed), STEPS).expect_err("the power is off");
+        run(&disk, &mut model, policy, &mut Chance(seed), STEPS).unwrap_err();
         let mut kinds = vec![Survival::Nothing, Survival::Everything];
         kinds.extend((0..4).map(|i| Survival::Some(seed * 1000 + call * 10 + i)));
         for survival in kinds {

@@ -160,3 +160,32 @@ pub struct TimedChunk {
     /// The samples.
     pub chunk: Chunk,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encodings_are_their_bytes() {
+        for byte in 0..=255 {
+            assert!(Encoding::from_byte(byte).is_none_or(|encoding| encoding.byte() == byte));
+        }
+        assert_eq!((0..=255).filter_map(Encoding::from_byte).count(), 7);
+    }
+
+    #[test]
+    fn counts_stand_in_the_header() {
+        let chunk = |encoding| Chunk { encoding, data: Bytes::from_static(&[0xC1, 0x02, 0]) };
+        assert_eq!(chunk(Encoding::Xor2).num_samples().unwrap(), 0xC102);
+        assert_eq!(chunk(Encoding::HistogramSt).num_samples().unwrap(), 0x0102);
+        assert!(chunk(Encoding::Aggregate).num_samples().is_err());
+        assert!(Chunk::xor(&[0][..]).num_samples().is_err());
+        assert!(Chunk::xor(&[0][..]).samples().is_err());
+    }
+
+    #[test]
+    fn a_reference_is_a_file_and_an_offset() {
+        let at = ChunkRef::new(3, 8);
+        assert_eq!((at.0, at.segment(), at.offset()), (3 << 32 | 8, 3, 8));
+    }
+}

@@ -14,17 +14,17 @@ use sarsen_wal::{
     Step, SyncPolicy, Wal, checkpoint, replay,
 };
 
-pub const DIR: &str = "/db";
+pub(crate) const DIR: &str = "/db";
 
-pub type Birth = (u64, Vec<u8>);
-pub type Sample = (u64, i64, u64);
+pub(crate) type Birth = (u64, Vec<u8>);
+pub(crate) type Sample = (u64, i64, u64);
 
 /// Random numbers from a seed.
 #[derive(Debug, Clone)]
-pub struct Chance(pub u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -32,46 +32,46 @@ impl Chance {
         z ^ (z >> 31)
     }
 
-    pub fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 }
 
 /// What was appended, and how much of it was acknowledged.
 #[derive(Debug, Clone, Default)]
-pub struct Model {
-    pub births: Vec<Birth>,
-    pub samples: Vec<Sample>,
-    pub acknowledged: (usize, usize),
+pub(crate) struct Model {
+    pub(crate) births: Vec<Birth>,
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) acknowledged: (usize, usize),
 }
 
 /// What a replay found.
 #[derive(Debug, Clone, Default)]
-pub struct Found {
-    pub births: Vec<Birth>,
-    pub samples: Vec<Sample>,
-    pub end: Option<End>,
-    pub damage: Option<Damage>,
+pub(crate) struct Found {
+    pub(crate) births: Vec<Birth>,
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) end: Option<End>,
+    pub(crate) damage: Option<Damage>,
 }
 
 /// A disk with the directory of a database on it, durable.
-pub fn disk(seed: u64) -> SimDisk {
+pub(crate) fn disk(seed: u64) -> SimDisk {
     let disk = SimDisk::new(seed);
     disk.create_dir_all(Path::new(DIR)).unwrap();
     disk.sync_dir(Path::new("/")).unwrap();
     disk
 }
 
-pub fn options(sync: SyncPolicy) -> Options {
+pub(crate) fn options(sync: SyncPolicy) -> Options {
     Options { sync, segment_bytes: 64 << 10, ..Options::default() }
 }
 
-pub fn shared(disk: &SimDisk) -> Arc<dyn Disk> {
+pub(crate) fn shared(disk: &SimDisk) -> Arc<dyn Disk> {
     Arc::new(disk.clone())
 }
 
 /// Everything that a replay gives.
-pub fn read(disk: &SimDisk) -> Result<Found, Error> {
+pub(crate) fn read(disk: &SimDisk) -> Result<Found, Error> {
     let mut walk = replay(shared(disk), Path::new(DIR), None)?;
     let (mut found, mut scratch, mut born) = (Found::default(), Vec::new(), HashSet::new());
     loop {
@@ -104,12 +104,12 @@ pub fn read(disk: &SimDisk) -> Result<Found, Error> {
 }
 
 impl Model {
-    pub fn acknowledge(&mut self) {
+    pub(crate) fn acknowledge(&mut self) {
         self.acknowledged = (self.births.len(), self.samples.len());
     }
 
     /// Holds what was found against what may be there.
-    pub fn check(&self, found: &Found, when: &str) {
+    pub(crate) fn check(&self, found: &Found, when: &str) {
         assert_eq!(found.damage, None, "{when}: damage");
         assert!(self.births.starts_with(&found.births), "{when}: births that were never appended");
         assert!(self.samples.starts_with(&found.samples), "{when}: samples that were never appended");
@@ -128,13 +128,13 @@ impl Model {
     }
 
     /// From now on the log holds exactly what was found.
-    pub fn forget_lost(&mut self, found: &Found) {
+    pub(crate) fn forget_lost(&mut self, found: &Found) {
         self.births.truncate(found.births.len());
         self.samples.truncate(found.samples.len());
     }
 
     /// Adds random rows to a batch and to the model.
-    pub fn fill(&mut self, batch: &mut Batch, chance: &mut Chance) {
+    pub(crate) fn fill(&mut self, batch: &mut Batch, chance: &mut Chance) {
         for _ in 0..chance.below(3) {
             let id = self.births.len() as u64 + 1;
             let length = if chance.below(3) == 0 { 8000 } else { 10 };
@@ -201,7 +201,7 @@ fn step(
 }
 
 /// Opens the log where a replay ends and takes `steps` random steps. Gives the log as it is then, or how it failed.
-pub fn run(
+pub(crate) fn run(
     disk: &SimDisk,
     model: &mut Model,
     policy: SyncPolicy,
@@ -216,7 +216,7 @@ pub fn run(
 }
 
 /// As [`run`], opening at `start`.
-pub fn run_from(
+pub(crate) fn run_from(
     disk: &SimDisk,
     start: Position,
     model: &mut Model,
