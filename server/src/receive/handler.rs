@@ -18,7 +18,7 @@ use http_body_util::BodyExt;
 
 use super::door::Door;
 use super::ingest::{self, Failure, Job};
-use super::intake::{Claim, Full};
+use super::intake::{Claim, Full, Shortage};
 use super::limits::TenantLimits;
 use super::observer::{Refused, WriteSeen};
 use super::role::Shared;
@@ -91,7 +91,7 @@ async fn write(shared: Arc<Shared>, door: Door, request: Request) -> Response {
             return Answer::new(StatusCode::BAD_REQUEST, "tenant name not valid").into_response();
         }
     };
-    shared.observer.in_work(1);
+    let in_work = InWork::begin(&shared);
     let mut taken = Taken::default();
     let answer = match judge(&shared, door, &tenant, &parts.headers, body, &mut taken).await {
         Ok(()) => Answer::new(door.done(), ""),
@@ -100,7 +100,8 @@ async fn write(shared: Arc<Shared>, door: Door, request: Request) -> Response {
             answer(door, failure)
         }
     };
-    shared.observer.in_work(-1);
+    note_not_stored(&shared, &tenant, taken.counts);
+    drop(in_work);
     shared.observer.wrote(WriteSeen {
         tenant: &tenant,
         status: answer.status.as_u16(),
@@ -110,6 +111,22 @@ async fn write(shared: Arc<Shared>, door: Door, request: Request) -> Response {
         took: started.elapsed(),
     });
     answer.into_response()
+}
+
+/// Tells the observer of a request in work, also of its end if the sender goes away meanwhile.
+struct InWork<'a>(&'a Shared);
+
+impl<'a> InWork<'a> {
+    fn begin(shared: &'a Shared) -> Self {
+        shared.observer.in_work(1);
+        Self(shared)
+    }
+}
+
+impl Drop for InWork<'_> {
+    fn drop(&mut self) {
+        self.0.observer.in_work(-1);
+    }
 }
 
 /// What a request brought, as far as it was read.
@@ -131,6 +148,15 @@ enum Trouble {
     /// The thread that worked on it ended without an answer.
     Lost,
     In(Failure),
+}
+
+impl From<Shortage> for Trouble {
+    fn from(shortage: Shortage) -> Self {
+        match shortage {
+            Shortage::Now(full) => full.into(),
+            Shortage::Always => Self::In(Failure::TooLarge),
+        }
+    }
 }
 
 impl From<Full> for Trouble {
@@ -290,6 +316,18 @@ fn note(shared: &Shared, tenant: &str, trouble: &Trouble) {
         }
         Trouble::Lost => tracing::error!(tenant, "the thread of a write request ended without an answer"),
         _ => {}
+    }
+}
+
+/// Histograms are taken and not kept: that is told, so that nobody believes them stored. Exemplars go the way of a
+/// Thanos receiver whose exemplar storage is off, which is its default.
+fn note_not_stored(shared: &Shared, tenant: &str, counts: Counts) {
+    if counts.histograms == 0 {
+        return;
+    }
+    shared.observer.refused(tenant, Refused::NotStored, counts.histograms);
+    if shared.tenants.may_complain(tenant) {
+        tracing::warn!(tenant, histograms = counts.histograms, "native histograms are not stored yet");
     }
 }
 

@@ -9,7 +9,7 @@ use sarsen_tsdb::{Committed, Reason};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::door::Door;
-use super::intake::{Claim, Intake, Memory};
+use super::intake::{Claim, Intake, Memory, Shortage};
 use super::limits::TenantLimits;
 use super::options::IntakeOptions;
 use super::tenant;
@@ -155,7 +155,11 @@ fn decompress<'b>(
 ) -> Result<&'b [u8], Failure> {
     // What a block claims to become is claimed from the budget; a block that lies has only cost itself its turn.
     let expected = snappy::claimed_length(body).unwrap_or(0).min(limit).min(body.len().saturating_mul(64));
-    claim.raise(body.len().saturating_add(expected)).map_err(|_| Failure::Busy)?;
+    match claim.raise(body.len().saturating_add(expected)) {
+        Ok(()) => {}
+        Err(Shortage::Now(_)) => return Err(Failure::Busy),
+        Err(Shortage::Always) => return Err(Failure::TooLarge),
+    }
     snappy::decompress(body, limit, decoded).map_err(|fault| match fault {
         SnappyError::TooLarge => Failure::TooLarge,
         SnappyError::Corrupt(_) => Failure::Snappy(fault),

@@ -25,6 +25,15 @@ const KEPT_BYTES: usize = 8 << 20;
 #[error("too many write requests in work")]
 pub(super) struct Full;
 
+/// There are not enough bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shortage {
+    /// Others have them now.
+    Now(Full),
+    /// There never will be.
+    Always,
+}
+
 /// The bounds and the pool.
 #[derive(Debug)]
 pub(super) struct Intake {
@@ -135,7 +144,8 @@ impl Intake {
 
     /// Takes memory back.
     pub(super) fn give_back(&self, mut memory: Memory) {
-        if memory.body.capacity() > KEPT_BYTES || memory.decoded.capacity() > KEPT_BYTES {
+        let parts = [memory.body.capacity(), memory.decoded.capacity(), memory.scratch.capacity_bytes()];
+        if parts.iter().any(|bytes| *bytes > KEPT_BYTES) {
             return;
         }
         memory.body.clear();
@@ -148,19 +158,22 @@ impl Intake {
 
 impl Claim {
     /// Raises the claim to `total` bytes in all, if they are free.
-    pub(super) fn raise(&mut self, total: usize) -> Result<(), Full> {
+    pub(super) fn raise(&mut self, total: usize) -> Result<(), Shortage> {
         let more = total.saturating_sub(self.claimed);
         if more == 0 {
             return Ok(());
         }
         let limit = self.bytes.limit;
+        if total > limit {
+            return Err(Shortage::Always);
+        }
         let fits = |now: usize| now.checked_add(more).filter(|sum| *sum <= limit);
         match self.bytes.in_work.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
             Ok(_) => {
                 self.claimed = total;
                 Ok(())
             }
-            Err(_) => Err(Full),
+            Err(_) => Err(Shortage::Now(Full)),
         }
     }
 }
@@ -188,7 +201,8 @@ mod tests {
         first.raise(60).unwrap();
         first.raise(10).unwrap();
         let mut second = intake.claim();
-        assert_eq!(second.raise(41), Err(Full));
+        assert_eq!(second.raise(41), Err(Shortage::Now(Full)));
+        assert_eq!(second.raise(101), Err(Shortage::Always));
         drop(first);
         second.raise(100).unwrap();
 

@@ -191,7 +191,7 @@ async fn retire_old(shared: &Shared, open: &Open, blocks: &[BlockInfo], shipped:
         return;
     };
     for block in blocks {
-        let is_safe = shipped.is_none_or(|ids| ids.contains(&block.id) || !is_shippable(&block.meta));
+        let is_safe = shipped.is_none_or(|ids| ids.contains(&block.id) || block.meta.stats.num_samples == 0);
         if !is_safe || newest.saturating_sub(block.meta.max_time) < retention {
             continue;
         }

@@ -31,6 +31,13 @@ pub struct Scratch {
     samples: Vec<(Timestamp, f64)>,
 }
 
+impl Scratch {
+    /// Bytes that it holds on to.
+    pub fn capacity_bytes(&self) -> usize {
+        self.rows.capacity() * size_of::<Row>() + self.samples.capacity() * size_of::<(Timestamp, f64)>()
+    }
+}
+
 /// A series: places in the body, and a run of the samples.
 #[derive(Debug, Clone, Copy)]
 struct Row {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use self::weak_disk::{Switches, WeakDisk};
-use super::{Parts, ReceiveOptions, Receiver, Silent};
+use super::{LimitsSource, Parts, ReceiveOptions, Receiver, Silent};
 
 struct Deaf;
 
@@ -220,6 +220,82 @@ async fn many_commits_share_a_slow_sync() {
     }
     let syncs = node.switches.syncs.load(Ordering::SeqCst) - before;
     assert!(syncs <= WRITERS as u64 / 4, "{syncs} syncs for {WRITERS} commits");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_over_many_tenants_waits_once() {
+    const TENANTS: usize = 8;
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path(), |options| options.tenancy.split_label = Some("team".into())).await;
+    let request = |t: u64| {
+        let mut plain = Vec::new();
+        for team in 0..TENANTS {
+            let mut message = Vec::new();
+            label(&mut message, "__name__", "shared");
+            label(&mut message, "number", "0");
+            label(&mut message, "team", &format!("team-{team}"));
+            let mut sample = vec![0x10];
+            put_uvarint(&mut sample, t);
+            field(&mut message, 0x12, &sample);
+            field(&mut plain, 0x0A, &message);
+        }
+        snap::raw::Encoder::new().compress_vec(&plain).unwrap()
+    };
+    assert_eq!(node.post("/api/v1/receive", "x", request(1000)).await.0, StatusCode::OK);
+    // From here on no sync ends before all have begun: one after the other would never get through.
+    node.switches.together.store(TENANTS, Ordering::SeqCst);
+    let (status, _, text) = node.post("/api/v1/receive", "x", request(2000)).await;
+    assert_eq!(status, StatusCode::OK, "{text}");
+    node.switches.together.store(0, Ordering::SeqCst);
+    node.stop().await;
+    for team in 0..TENANTS {
+        assert_eq!(stored(dir.path(), &format!("team-{team}")), [1000, 2000]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_fit_now_is_told_to_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path(), |options| {
+        options.intake.bytes_in_work = 20_000;
+        options.intake.decoded_bytes = 50_000;
+        let limits = "write: {tenants: {small: {head_series_limit: 5}}}";
+        options.limits = LimitsSource::Inline(limits.into());
+    })
+    .await;
+    // More than there is in all never fits; what another request has now may fit later.
+    let (status, retry, _) = node.post("/api/v1/receive", "a", body(6000, 1000)).await;
+    assert_eq!((status, retry), (StatusCode::PAYLOAD_TOO_LARGE, None));
+    let never = futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
+    let slow = Request::post("/api/v1/receive").header("content-length", "19000");
+    let slow = tokio::spawn(node.router.clone().oneshot(slow.body(Body::from_stream(never)).unwrap()));
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        let (status, retry, text) = node.post("/api/v1/receive", "a", body(100, 1000)).await;
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            assert!(retry.is_some(), "{text}");
+            break;
+        }
+        assert!(status == StatusCode::OK && Instant::now() < end, "{text}");
+        tokio::task::yield_now().await;
+    }
+    slow.abort();
+    let _ = slow.await;
+    assert_eq!(node.post("/api/v1/receive", "a", body(10, 1000)).await.0, StatusCode::OK);
+
+    assert_eq!(node.post("/api/v1/receive", "small", body(9, 1000)).await.0, StatusCode::OK);
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        // The count may be a second old.
+        let (status, retry, _) = node.post("/api/v1/receive", "small", body(9, 1000)).await;
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            assert!(retry.is_some());
+            break;
+        }
+        assert!(status == StatusCode::OK && Instant::now() < end);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,10 +3,11 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
 use sarsen_wal::{Disk, Entry, File, Lock, Space, real_disk};
 
 /// The real disk below `switches`.
@@ -27,6 +28,10 @@ pub(super) struct Switches {
     pub(super) delay_ms: AtomicU64,
     /// Syncs of files so far.
     pub(super) syncs: AtomicU64,
+    /// If not 0, a sync ends only when so many are under way at the same time, and fails if that never comes.
+    pub(super) together: AtomicUsize,
+    under_way: Mutex<usize>,
+    arrived: Condvar,
 }
 
 impl Switches {
@@ -37,7 +42,23 @@ impl Switches {
     fn sync(&self) -> io::Result<()> {
         self.syncs.fetch_add(1, Ordering::SeqCst);
         std::thread::sleep(Duration::from_millis(self.delay_ms.load(Ordering::SeqCst)));
+        self.gather()?;
         if self.unsyncable.load(Ordering::SeqCst) { Err(io::Error::other("sync fails")) } else { Ok(()) }
+    }
+}
+
+impl Switches {
+    fn gather(&self) -> io::Result<()> {
+        let wanted = self.together.load(Ordering::SeqCst);
+        if wanted == 0 {
+            return Ok(());
+        }
+        let mut under_way = self.under_way.lock();
+        *under_way += 1;
+        self.arrived.notify_all();
+        let patience = Duration::from_secs(20);
+        let waited = self.arrived.wait_while_for(&mut under_way, |arrived| *arrived < wanted, patience);
+        if waited.timed_out() { Err(io::Error::other("the others never came")) } else { Ok(()) }
     }
 }
 
