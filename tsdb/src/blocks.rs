@@ -82,7 +82,7 @@ pub(crate) fn load(disk: &dyn Disk, directory: &Path, known: &[Arc<LocalBlock>])
             found.blocks.push(Arc::clone(block));
             continue;
         }
-        match open(disk, &directory.join(&name), id) {
+        match open(disk, &directory.join(&name), id, Access::Random) {
             Ok(block) => found.blocks.push(Arc::new(block)),
             Err(error) => {
                 found.set_aside.push(SetAside { directory: directory.join(&name), why: error.to_string() });
@@ -98,8 +98,22 @@ pub(crate) fn sort(blocks: &mut [Arc<LocalBlock>]) {
     blocks.sort_by_key(|block| (block.info.meta.min_time, block.info.id));
 }
 
+/// How an index is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Here and there, for as long as the block lives: mapped.
+    Random,
+    /// Once from end to end: by position, so that its pages do not become resident.
+    Once,
+}
+
 /// Opens the block in a directory.
-pub(crate) fn open(disk: &dyn Disk, directory: &Path, id: BlockId) -> Result<LocalBlock, Error> {
+pub(crate) fn open(
+    disk: &dyn Disk,
+    directory: &Path,
+    id: BlockId,
+    access: Access,
+) -> Result<LocalBlock, Error> {
     let reading = |path: &Path| {
         let what = format!("reading {}", path.display());
         move |e| Error::io(what, e)
@@ -124,8 +138,11 @@ pub(crate) fn open(disk: &dyn Disk, directory: &Path, id: BlockId) -> Result<Loc
         Err(e) => return Err(reading(&path)(e)),
     };
     let path = directory.join("index");
-    let index = disk.map(&path).map_err(reading(&path))?;
-    bytes += index.len() as u64;
+    let index: Arc<dyn Source> = match access {
+        Access::Random => Arc::new(disk.map(&path).map_err(reading(&path))?),
+        Access::Once => Arc::new(FileSource::open(disk, &path).map_err(reading(&path))?),
+    };
+    bytes += index.len();
     let chunks = directory.join("chunks");
     let mut segments: Vec<Arc<dyn Source>> = Vec::new();
     for entry in disk.read_dir(&chunks).map_err(reading(&chunks))? {
@@ -137,7 +154,7 @@ pub(crate) fn open(disk: &dyn Disk, directory: &Path, id: BlockId) -> Result<Loc
         bytes += Source::len(&source);
         segments.push(Arc::new(source));
     }
-    let block = Block::open(Arc::new(index), segments, meta.clone(), tombstones)?;
+    let block = Block::open(index, segments, meta.clone(), tombstones)?;
     Ok(LocalBlock { info: BlockInfo { id, directory: directory.to_owned(), meta, bytes }, block })
 }
 

@@ -15,7 +15,7 @@ use sarsen_block::{
 };
 use sarsen_wal::{Disk, File};
 
-use crate::blocks::{self, FOR_CREATION, LocalBlock};
+use crate::blocks::{self, Access, FOR_CREATION, LocalBlock};
 use crate::error::Error;
 use crate::head::{Head, SortedHead, clip, names, series_in};
 
@@ -97,9 +97,8 @@ fn fill(
     }
     disk.sync_dir(&chunks).map_err(failed)?;
     disk.sync_dir(temporary).map_err(failed)?;
-    let local = blocks::open(disk, temporary, id)?;
-    match verify(&local.block).faults.first() {
-        None => Ok(Some(local)),
+    match verify(&blocks::open(disk, temporary, id, Access::Once)?.block).faults.first() {
+        None => Ok(Some(blocks::open(disk, temporary, id, Access::Random)?)),
         Some(fault) => Err(Error::invalid("new block", fault.to_string())),
     }
 }
