@@ -21,7 +21,7 @@ const SAMPLES_COUNT: usize = 1 << 16;
 /// Records below this many bytes are not worth packing.
 const WORTH_PACKING: usize = 256;
 /// Buffers larger than this are given back when the batch is cleared.
-const KEPT_BYTES: usize = 4 << 20;
+const KEPT_BYTES: usize = 512 << 10;
 
 /// One record, ready to be framed.
 #[derive(Debug, Clone, Copy)]

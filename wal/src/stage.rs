@@ -7,7 +7,7 @@ use crate::frame::{self, Codec};
 use crate::segment::{self, Position, SegmentNo};
 
 /// A chunk's buffer that has grown beyond this is not kept.
-const KEPT_BYTES: usize = 1 << 20;
+const KEPT_BYTES: usize = 256 << 10;
 
 /// Bytes that follow each other in one segment.
 #[derive(Debug, Default)]

@@ -52,18 +52,11 @@ pub struct Options {
     pub segment_bytes: u64,
     /// With this many bytes in the buffer, an append leads or waits before it adds its own.
     pub buffer_bytes: u64,
-    /// How much room is set aside ahead of the end of a segment; 0 for none.
-    pub reserve_bytes: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            sync: SyncPolicy::EveryCommit,
-            segment_bytes: 128 << 20,
-            buffer_bytes: 64 << 20,
-            reserve_bytes: 0,
-        }
+        Self { sync: SyncPolicy::EveryCommit, segment_bytes: 128 << 20, buffer_bytes: 64 << 20 }
     }
 }
 
@@ -167,7 +160,7 @@ impl Wal {
         let proven = start.offset == 0;
         let stage = Stage::new(start, options.segment_bytes);
         let written = stage.count();
-        let output = Output::new(disk, log, (!proven).then_some(start.segment), options.reserve_bytes);
+        let output = Output::new(disk, log, (!proven).then_some(start.segment));
         Ok(Self(Arc::new(Shared {
             policy: options.sync,
             buffer_bytes: options.buffer_bytes,

@@ -129,9 +129,6 @@ impl File for GatedFile {
     fn cut(&self, size: u64) -> io::Result<()> {
         self.inner.cut(size)
     }
-    fn reserve(&self, size: u64) -> io::Result<()> {
-        self.inner.reserve(size)
-    }
 }
 
 fn gated() -> (SimDisk, Arc<Gate>, Arc<dyn Disk>) {

@@ -118,10 +118,6 @@ pub trait File: Send + Sync + fmt::Debug {
 
     /// Cuts the file at `size` bytes. Never used to make a file longer. Durable after [`sync`](Self::sync).
     fn cut(&self, size: u64) -> io::Result<()>;
-
-    /// Hints that the file will grow to `size` bytes, so that the volume can set the room aside. The length does not
-    /// change. A disk that cannot do this does nothing.
-    fn reserve(&self, size: u64) -> io::Result<()>;
 }
 
 /// A lock that is held as long as the value lives.

@@ -10,7 +10,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use rustix::fs::FallocateFlags;
 
 use super::{Disk, Entry, File, Lock, Space, map};
 
@@ -159,16 +158,5 @@ impl File for RealFile {
         self.file.set_len(size)?;
         self.end.store(size, Ordering::Release);
         Ok(())
-    }
-
-    fn reserve(&self, size: u64) -> io::Result<()> {
-        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, size) {
-            // Room is a hint: a volume that is too full or cannot do it will say so when bytes are written.
-            Ok(())
-            | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::NOSPC) => {
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-        }
     }
 }

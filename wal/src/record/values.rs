@@ -120,15 +120,21 @@ impl ValuesEncoder {
 pub(super) struct Values<'a> {
     classes: &'a [u8],
     at: usize,
-    bytes: Reader<'a>,
+    bytes: &'a [u8],
     last: u64,
+}
+
+/// The bits of a stored number that belong to a value of so many bytes.
+const fn mask(width: usize) -> u64 {
+    if width >= 8 { u64::MAX } else { (1 << (8 * width)) - 1 }
 }
 
 impl<'a> Values<'a> {
     /// A column of `count` values, which takes all that `reader` has left.
     pub(super) fn decode(mut reader: Reader<'a>, count: usize) -> Result<Self, Error> {
         let classes = reader.take(count.div_ceil(2), "classes of values")?;
-        Ok(Self { classes, at: 0, bytes: reader, last: 0 })
+        let bytes = reader.take(reader.remaining(), "values")?;
+        Ok(Self { classes, at: 0, bytes, last: 0 })
     }
 
     /// The bits of the next value. The caller knows how many there are.
@@ -140,12 +146,13 @@ impl<'a> Values<'a> {
         if class == 0 {
             return Ok(self.last);
         }
-        let stored = self.bytes.take(usize::from(WIDTH.get(class).copied().unwrap_or(8)), "value")?;
-        let mut wide = [0; 8];
-        for (to, from) in wide.iter_mut().zip(stored) {
-            *to = *from;
-        }
-        let stored = u64::from_le_bytes(wide);
+        let width = usize::from(WIDTH.get(class).copied().unwrap_or(8));
+        // One load of eight bytes with the rest masked off, but for the last few values.
+        let stored = match self.bytes.first_chunk::<8>() {
+            Some(wide) => u64::from_le_bytes(*wide) & mask(width),
+            None => self.last_few(width)?,
+        };
+        self.bytes = self.bytes.get(width..).unwrap_or_default();
         let number = (((stored >> 1) as i64) ^ -((stored & 1) as i64)) as f64;
         self.last = match class {
             1..=5 => number.to_bits(),
@@ -156,14 +163,27 @@ impl<'a> Values<'a> {
         Ok(self.last)
     }
 
+    #[cold]
+    fn last_few(&self, width: usize) -> Result<u64, Error> {
+        let stored = self.bytes.get(..width).ok_or_else(|| self.corrupt("the values end too early"))?;
+        Ok(stored.iter().rev().fold(0, |number, byte| (number << 8) | u64::from(*byte)))
+    }
+
+    fn corrupt(&self, what: &str) -> Error {
+        sarsen_block::Error::corrupt("values of samples", self.at as u64, what).into()
+    }
+
     /// Refuses bytes left over, also the unused half of the last pair of classes.
     pub(super) fn finish(&self) -> Result<(), Error> {
         let unused =
             if self.at.is_multiple_of(2) { 0 } else { self.classes.last().map_or(0, |pair| pair >> 4) };
         if unused != 0 {
-            return Err(self.bytes.corrupt("a class without a value").into());
+            return Err(self.corrupt("a class without a value"));
         }
-        Ok(self.bytes.finish()?)
+        if !self.bytes.is_empty() {
+            return Err(self.corrupt("bytes after the last value"));
+        }
+        Ok(())
     }
 }
 

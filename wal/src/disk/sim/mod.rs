@@ -429,10 +429,6 @@ impl File for SimFile {
             })
             .map(drop)
     }
-
-    fn reserve(&self, _size: u64) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]
