@@ -68,7 +68,7 @@ impl Objstore {
         let reload = self.store.reload(parse(&self.content)?);
         match reload.map_err(|why| format!("{}: {why}", self.content.place()))? {
             Reload::Reopened => {
-                tracing::info!(config = %self.content.place(), "took over the changed object store configuration")
+                tracing::info!(config = %self.content.place(), "took over the changed object store configuration");
             }
             Reload::NeedsRestart => {
                 return Err(format!(
