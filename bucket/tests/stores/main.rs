@@ -1,6 +1,7 @@
 //! Every store behind a bucket keeps the same promises: memory, a directory, S3; with and without a prefix.
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
+mod minio;
 mod s3;
 mod tls;
 
