@@ -13,6 +13,7 @@
 #![expect(clippy::print_stdout, reason = "a bench tells what it measured")]
 
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -102,9 +103,7 @@ fn measure(series: u64) -> Result<()> {
     let requests = Requests::new(series);
     let own = generate_only(&requests, 1..4)?.as_nanos() as f64 / (3 * series) as f64;
     let directory = tempfile::tempdir()?;
-    let mut options = Options::default();
-    options.sync = SyncPolicy::Os;
-    let db = Db::builder(directory.path()).options(options).hash_seed([1, 2, 3, 4]).open()?;
+    let db = open(directory.path())?;
     let empty = usage(std::process::id())?.resident;
 
     let before = cpu()?;
@@ -126,8 +125,24 @@ fn measure(series: u64) -> Result<()> {
         stats.log_bytes / stats.samples
     );
     println!("  the head says {} a series: {:?}", stats.bytes.total() / series, stats.bytes);
+    drop(db);
+    let before = cpu()?;
+    let db = open(directory.path())?;
+    let used = cpu()?.saturating_sub(before);
+    let samples = db.open_report().samples;
+    println!(
+        "  opened again in {:.2} CPU-s: {:.1} million samples a CPU-second",
+        used.as_secs_f64(),
+        samples as f64 / used.as_secs_f64() / 1e6
+    );
     cut(&db, &requests)?;
     Ok(())
+}
+
+fn open(directory: &Path) -> Result<Db> {
+    let mut options = Options::default();
+    options.sync = SyncPolicy::Os;
+    Ok(Db::builder(directory).options(options).hash_seed([1, 2, 3, 4]).open()?)
 }
 
 /// Fills three hours in larger steps, cuts the first two, and watches the writers meanwhile.

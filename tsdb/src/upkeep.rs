@@ -14,7 +14,7 @@ use sarsen_wal::{CheckpointOutcome, Keep, SegmentNo};
 use crate::blocks;
 use crate::db::Shared;
 use crate::error::Error;
-use crate::head::{Gc, Head};
+use crate::head::{Gc, Head, series_where};
 use crate::head_compaction::{Target, write_block};
 use crate::query::View;
 use crate::report::{CutReport, MaintainReport};
@@ -224,10 +224,10 @@ impl Shared {
 
     fn checkpoint(&self, since: Timestamp) -> Result<u64, Error> {
         let upto: SegmentNo = self.log.roll()?;
-        let head = &self.head;
-        let mut living = |id: sarsen_wal::SeriesId| {
-            u32::try_from(id.0).is_ok_and(|number| head.read().has(SeriesNo(number)))
-        };
+        // Looked up after the roll: a series of the old segments that is not among them now was forgotten, and only this
+        // thread forgets.
+        let living = Living::new(&series_where(&self.head, |_, _| true));
+        let mut living = |id: sarsen_wal::SeriesId| living.has(id.0);
         let keep = Keep { series: &mut living, since };
         match sarsen_wal::checkpoint(&self.disk, &self.directory, upto, keep)? {
             CheckpointOutcome::Done(done) => Ok(done.removed.0),
@@ -267,6 +267,26 @@ impl Shared {
         let mut view = self.view.write();
         *view = Arc::new(View { blocks: found.blocks, head_from: view.head_from });
         Ok(())
+    }
+}
+
+/// A set of series numbers: one bit for each up to the largest.
+struct Living(Vec<u64>);
+
+impl Living {
+    fn new(numbers: &[SeriesNo]) -> Self {
+        let mut words = vec![0u64; numbers.last().map_or(0, |last| last.0 as usize / 64 + 1)];
+        for no in numbers {
+            if let Some(word) = words.get_mut(no.0 as usize / 64) {
+                *word |= 1 << (no.0 % 64);
+            }
+        }
+        Self(words)
+    }
+
+    fn has(&self, number: u64) -> bool {
+        let word = usize::try_from(number / 64).ok().and_then(|at| self.0.get(at));
+        word.is_some_and(|word| word & 1 << (number % 64) != 0)
     }
 }
 

@@ -27,7 +27,7 @@ use crate::stats::{HeadBytes, Stats};
 
 pub(crate) use append::{Applied, Batch};
 pub(crate) use gc::Gc;
-pub(crate) use read::{HeadLists, SortedHead, clip, names, series_in, values};
+pub(crate) use read::{HeadLists, SortedHead, clip, names, series_in, series_where, values};
 
 use arena::Arena;
 use map::NumberMap;
@@ -195,11 +195,6 @@ impl Head {
     /// First and last time, `None` if there is no sample.
     pub(crate) fn range(&self) -> Option<TimeRange> {
         (!self.is_empty()).then(|| TimeRange::new(self.times.min, self.times.max))
-    }
-
-    /// Whether a series lives; used by the checkpoint of the log.
-    pub(crate) fn has(&self, no: SeriesNo) -> bool {
-        self.series.get(no).is_some()
     }
 
     /// How many series there are.

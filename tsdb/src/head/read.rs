@@ -22,14 +22,6 @@ use crate::error::Error;
 const LABEL_SLICE: usize = 4096;
 
 impl Head {
-    /// All living series with numbers below `end`, rising.
-    fn all_series(&self, end: SeriesNo) -> Vec<SeriesNo> {
-        let mut all = Vec::with_capacity(self.series.count());
-        all.extend((0..self.series.num_pages()).flat_map(|page| self.series.numbers_of_page(page)));
-        all.truncate(all.partition_point(|&no| no < end));
-        all
-    }
-
     /// The chunks of a series that share a millisecond with `range`; nothing if it was forgotten.
     pub(crate) fn chunks_of(&self, no: SeriesNo, range: TimeRange) -> Vec<TimedChunk> {
         self.series.get(no).map(|series| series.chunks(&self.store, range)).unwrap_or_default()
@@ -88,7 +80,7 @@ impl PostingsSource for HeadLists<'_> {
         Self: 'b;
 
     fn all(&self) -> Result<Self::Walk<'_>, sarsen_block::Error> {
-        Ok(ListWalk::new(self.head.read().all_series(self.end)))
+        Ok(self.walk(series_where(self.head, |_, _| true)))
     }
 
     fn list(&self, name: &[u8], value: &[u8]) -> Result<Option<Self::Walk<'_>>, sarsen_block::Error> {
@@ -253,6 +245,14 @@ fn clear(mut bytes: Vec<u8>) -> Vec<u8> {
 
 /// All series of a head that may have samples in `range`, rising.
 pub(crate) fn series_in(head: &RwLock<Head>, range: TimeRange) -> Vec<SeriesNo> {
+    series_where(head, |head, no| head.series.get(no).is_some_and(|series| series.may_have(range)))
+}
+
+/// All series for which `is_wanted` says so, rising.
+pub(crate) fn series_where(
+    head: &RwLock<Head>,
+    is_wanted: impl Fn(&Head, SeriesNo) -> bool,
+) -> Vec<SeriesNo> {
     let mut found = Vec::new();
     let mut page = 0;
     loop {
@@ -261,8 +261,8 @@ pub(crate) fn series_in(head: &RwLock<Head>, range: TimeRange) -> Vec<SeriesNo> 
             return found;
         }
         for _ in 0..8 {
-            let has = |no: &SeriesNo| head.series.get(*no).is_some_and(|series| series.may_have(range));
-            found.extend(head.series.numbers_of_page(page).into_iter().filter(has));
+            let numbers = head.series.numbers_of_page(page);
+            found.extend(numbers.into_iter().filter(|&no| is_wanted(&head, no)));
             page += 1;
         }
     }
