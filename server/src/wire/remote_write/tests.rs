@@ -90,7 +90,7 @@ mod twin {
                     model.labels.push(pair);
                 }
                 (2, WireType::Bytes) => {
-                    let (time, value) = super::read_sample(cursor.message()?)?;
+                    let (time, value) = super::read_any_sample(cursor.message()?)?;
                     model.samples.push((time, value.to_bits()));
                 }
                 (3, WireType::Bytes) => {
@@ -199,7 +199,8 @@ fn memory_is_bounded() {
 fn any_model() -> impl Strategy<Value = Model> {
     let text = || prop::collection::vec(prop::sample::select(&b"abc\xFF"[..]), 0..3);
     let pair = (text(), prop_oneof![text(), prop::collection::vec(any::<u8>(), 120..140)]);
-    let sample = (any::<i64>(), any::<u64>());
+    let time = prop_oneof![any::<i64>(), 1_500_000_000_000i64..2_000_000_000_000];
+    let sample = (time, any::<u64>());
     (prop::collection::vec(pair, 0..4), any::<bool>(), prop::collection::vec(sample, 0..4), 0u32..2, 0u32..2)
         .prop_map(|(mut labels, sorted, samples, histograms, exemplars)| {
             if sorted {
