@@ -16,7 +16,7 @@ use crate::chunkfile::{
     CHUNK_FILE_HEADER_LEN, RECORD_HEAD_LEN, check_chunk_file_header, read_chunk, record_len,
 };
 use crate::error::Error;
-use crate::index::{IndexReader, IndexSeries};
+use crate::index::{IndexReader, IndexSeries, SeriesCursor};
 use crate::labels::{LabelsBuilder, Matcher};
 use crate::meta::BlockMeta;
 use crate::postings::{SeriesNo, select_postings};
@@ -136,7 +136,7 @@ impl Block {
             parts: Arc::clone(&self.0),
             series: series.into_iter(),
             range,
-            entries: Window::default(),
+            entries: SeriesCursor::default(),
             chunks: Window::default(),
             segment: 0,
             labels: LabelsBuilder::new(),
@@ -175,7 +175,7 @@ pub struct BlockChunkSet {
     parts: Arc<Parts>,
     series: std::vec::IntoIter<SeriesNo>,
     range: TimeRange,
-    entries: Window,
+    entries: SeriesCursor,
     chunks: Window,
     /// Which segment `chunks` looks at.
     segment: u32,

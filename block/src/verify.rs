@@ -10,7 +10,7 @@ use std::fmt;
 
 use crate::chunk::{Chunk, ChunkMeta, Encoding};
 use crate::error::Error;
-use crate::index::IndexReader;
+use crate::index::{IndexReader, SeriesCursor};
 use crate::labels::{Labels, LabelsBuilder};
 use crate::meta::BlockStats;
 use crate::postings::{Postings, PostingsSource, SeriesNo};
@@ -90,7 +90,7 @@ pub fn verify(block: &Block) -> Report {
         lists: HashMap::new(),
         last_ref: 0,
         last_labels: None,
-        entries: Window::default(),
+        entries: SeriesCursor::default(),
         chunks: Window::default(),
         segment: 0,
         aggregates: false,
@@ -113,7 +113,7 @@ struct Search<'a> {
     lists: HashMap<(&'a [u8], &'a [u8]), Numbers>,
     last_ref: u64,
     last_labels: Option<Labels>,
-    entries: Window,
+    entries: SeriesCursor,
     chunks: Window,
     segment: u32,
     /// Whether there are aggregate chunks, whose samples are not counted.

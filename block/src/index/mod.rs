@@ -19,6 +19,7 @@ use bytes::Bytes;
 use crate::codec::{Reader, crc32c, put_u32, put_u64};
 use crate::error::Error;
 
+pub(crate) use reader::SeriesCursor;
 pub use reader::{IndexReader, IndexSeries};
 pub use writer::{IndexWriter, WrittenIndex};
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::series::{checked_entry, decode_content, entry_len};
-use super::symbols::Symbols;
+use super::symbols::{RecentSymbols, Symbols};
 use super::table::{Entry, PostingsTable};
 use super::{HEADER_LEN, SERIES_ALIGNMENT, Toc, Version};
 use crate::chunk::ChunkMeta;
@@ -28,6 +28,13 @@ pub struct IndexSeries {
     pub labels: Labels,
     /// Where its chunks lie, by time.
     pub chunks: Vec<ChunkMeta>,
+}
+
+/// What reading many series of one index keeps from one to the next.
+#[derive(Debug, Default)]
+pub(crate) struct SeriesCursor {
+    window: Window,
+    recent: RecentSymbols,
 }
 
 /// An index, open for reading.
@@ -160,7 +167,7 @@ impl IndexReader {
     pub fn series(&self, no: SeriesNo) -> Result<IndexSeries, Error> {
         let mut chunks = Vec::new();
         let mut labels = LabelsBuilder::new();
-        self.read_series(no, &mut Window::default(), &mut labels, &mut chunks)?;
+        self.read_series(no, &mut SeriesCursor::default(), &mut labels, &mut chunks)?;
         Ok(IndexSeries { labels: self.built(no, &mut labels)?, chunks })
     }
 
@@ -184,29 +191,29 @@ impl IndexReader {
         Ok((content, at))
     }
 
-    /// Reads an entry through a window that it shares with its neighbours, and shows its labels as they stand there.
+    /// Reads an entry with what its neighbours left, and shows its labels as they stand there.
     pub(crate) fn read_entry<'s>(
         &'s self,
         no: SeriesNo,
-        window: &mut Window,
+        cursor: &mut SeriesCursor,
         chunks: &mut Vec<ChunkMeta>,
         show: impl FnMut(&'s [u8], &'s [u8]),
     ) -> Result<(), Error> {
-        let (content, at) = self.series_content(no, window)?;
+        let (content, at) = self.series_content(no, &mut cursor.window)?;
         chunks.clear();
-        decode_content(&content, at, &self.symbols, chunks, show)
+        decode_content(&content, at, (&self.symbols, &mut cursor.recent), chunks, show)
     }
 
-    /// Reads a series through a window that it shares with its neighbours.
+    /// Reads a series with what its neighbours left.
     pub(crate) fn read_series(
         &self,
         no: SeriesNo,
-        window: &mut Window,
+        cursor: &mut SeriesCursor,
         labels: &mut LabelsBuilder,
         chunks: &mut Vec<ChunkMeta>,
     ) -> Result<(), Error> {
         labels.clear();
-        self.read_entry(no, window, chunks, |name, value| labels.push(name, value))
+        self.read_entry(no, cursor, chunks, |name, value| labels.push(name, value))
     }
 
     pub(crate) const fn symbol_table(&self) -> &Symbols {

@@ -7,7 +7,7 @@
 //!                          next:  min - last max uvarint, max - min uvarint, ref - last ref varint
 //! ```
 
-use super::symbols::Symbols;
+use super::symbols::{RecentSymbols, Symbols};
 use crate::chunk::{ChunkMeta, ChunkRef};
 use crate::codec::{Reader, crc32c, put_u32, put_uvarint, put_varint};
 use crate::error::Error;
@@ -38,14 +38,14 @@ pub(crate) fn entry_len(head: &[u8], base: u64) -> Result<u64, Error> {
 pub(crate) fn decode_content<'s>(
     content: &[u8],
     base: u64,
-    symbols: &'s Symbols,
+    (symbols, recent): (&'s Symbols, &mut RecentSymbols),
     chunks: &mut Vec<ChunkMeta>,
     mut show: impl FnMut(&'s [u8], &'s [u8]),
 ) -> Result<(), Error> {
     let mut reader = Reader::new(OBJECT, content).based_at(base);
     for _ in 0..reader.length(reader.remaining() / 2, "number of labels")? {
-        let name = symbols.get(reader.uvarint("name symbol")?)?;
-        show(name, symbols.get(reader.uvarint("value symbol")?)?);
+        let name = symbols.get_recent(reader.uvarint("name symbol")?, recent)?;
+        show(name, symbols.get_recent(reader.uvarint("value symbol")?, recent)?);
     }
     let count = reader.length(reader.remaining() / 3, "number of chunks")?;
     chunks.reserve(count);

@@ -12,6 +12,29 @@ use crate::error::Error;
 const OBJECT: &str = "index symbols";
 const STRIDE: usize = 8;
 
+/// How many symbols are remembered: neighbouring series share nearly all of theirs.
+const RECENT: usize = 256;
+
+/// Where symbols of one table were found last.
+#[derive(Debug)]
+pub(crate) struct RecentSymbols {
+    slots: Box<[Slot; RECENT]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    of: u64,
+    at: u32,
+    len: u32,
+}
+
+impl Default for RecentSymbols {
+    fn default() -> Self {
+        // No table has so many symbols, and no file so many bytes.
+        Self { slots: Box::new([Slot { of: u64::MAX, at: 0, len: 0 }; RECENT]) }
+    }
+}
+
 /// The symbol table of an index.
 #[derive(Debug, Clone)]
 pub(crate) struct Symbols {
@@ -55,6 +78,25 @@ impl Symbols {
     fn reader_at(&self, place: usize) -> Reader<'_> {
         let base = self.base + place as u64;
         Reader::new(OBJECT, self.body.get(place..).unwrap_or_default()).based_at(base)
+    }
+
+    /// The symbol with a number as series entries hold it; `recent` remembers where symbols were found.
+    #[inline]
+    pub(crate) fn get_recent(&self, number: u64, recent: &mut RecentSymbols) -> Result<&[u8], Error> {
+        let slot = recent.slots.get_mut(number as usize % RECENT);
+        if let Some(Slot { of, at, len }) = slot.as_deref()
+            && *of == number
+            && let Some(symbol) = self.body.get(*at as usize..(*at + *len) as usize)
+        {
+            return Ok(symbol);
+        }
+        let symbol = self.get(number)?;
+        // A symbol is a part of the section, so its place is the distance from the section's start.
+        let at = symbol.as_ptr() as usize - self.body.as_ptr() as usize;
+        if let Some(slot) = slot {
+            *slot = Slot { of: number, at: at as u32, len: symbol.len() as u32 };
+        }
+        Ok(symbol)
     }
 
     /// The symbol with a number as series entries hold it.
