@@ -3,6 +3,10 @@
 //! Budget: cutting 100 k series of 11 labels with 4 chunks each (480 samples) takes about a second with everything else, so
 //! the index may take a few hundred milliseconds of it; memory while writing stays below 60 bytes a series.
 //!
+//! Last answer (one of two busy cores of a small machine): 21 bytes a series kept; 100 k series written in 0.12 s of CPU, chunk files
+//! included; all of them read with their chunks in 0.13 s; a metric of one job found in 4 us; a million numbers met with a
+//! thousand in 0.1 ms.
+//!
 //! cargo bench -p sarsen-block --bench postings
 
 #![expect(clippy::unwrap_used, reason = "a bench may fail loudly")]

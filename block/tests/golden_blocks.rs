@@ -67,9 +67,18 @@ fn file(block: &GoldenBlock, name: &str) -> Bytes {
 }
 
 fn open(block: &GoldenBlock) -> Block {
+    open_with(block, Tombstones::decode(&file(block, "tombstones")).unwrap())
+}
+
+/// Blocks in a bucket have no such file.
+fn open_without_tombstones(block: &GoldenBlock) -> Block {
+    assert!(!block.dir.join("tombstones").exists());
+    open_with(block, Tombstones::default())
+}
+
+fn open_with(block: &GoldenBlock, tombstones: Tombstones) -> Block {
     let segments =
         block.chunk_files().into_iter().map(|f| Arc::new(Bytes::from(f)) as Arc<dyn Source>).collect();
-    let tombstones = Tombstones::decode(&file(block, "tombstones")).unwrap();
     let meta = BlockMeta::parse(&file(block, "meta.json")).unwrap();
     Block::open(Arc::new(file(block, "index")), segments, meta, tombstones).unwrap()
 }
@@ -350,4 +359,18 @@ fn nothing_is_wrong_with_blocks_of_prometheus() {
         assert_eq!(report.faults, [], "{}", block.dir.display());
         assert_eq!(report.stats, open(&block).meta().stats);
     }
+}
+
+#[test]
+fn the_largest_entries_are_those_that_thanos_counted() {
+    let mut seen = 0;
+    for block in golden::blocks_in("compact") {
+        let opened = open_without_tombstones(&block);
+        let set = &mut opened.select(&[], TimeRange::ALL).unwrap();
+        let written = write(&opened, set, BlockWriterOptions::default().segment_size);
+        same_files(&written.sink, &block.dir);
+        assert_eq!(Some(written.index_stats), opened.meta().thanos.as_ref().map(|thanos| thanos.index_stats));
+        seen += 1;
+    }
+    assert!(seen > 0);
 }

@@ -90,6 +90,30 @@ fn a_wrong_order_is_an_error_at_once() {
     assert!(index.finish().is_err());
 }
 
+#[test]
+fn little_is_kept_of_a_series_while_writing() {
+    let names: Vec<String> = (0..11).map(|i| format!("label_{i:02}")).collect();
+    let values: Vec<String> = (0..20_000).map(|i| format!("value_{i:06}")).collect();
+    let mut index = IndexWriter::new(Vec::new()).unwrap();
+    names.iter().chain(&values).for_each(|symbol| index.add_symbol(symbol.as_bytes()).unwrap());
+    for i in 0..values.len() {
+        // Half the labels change seldom, the others with every series and far apart.
+        let value = |k: usize| {
+            &values[if k == 0 {
+                i
+            } else if k < 6 {
+                i / 1000
+            } else {
+                i * 7919 * k % 20_000
+            }]
+        };
+        let labels = Labels::from_pairs(names.iter().enumerate().map(|(k, name)| (name, value(k)))).unwrap();
+        index.add_series(labels.as_ref(), &[chunk(0, 1, 8)]).unwrap();
+    }
+    let each = index.memory() as f64 / values.len() as f64;
+    assert!(each < 60.0, "{each} bytes a series");
+}
+
 struct Full(usize);
 
 impl std::io::Write for Full {

@@ -96,9 +96,15 @@ impl GoldenBlock {
 
 /// Every block under `testdata/blocks`, each at whatever depth, with `dump.jsonl` beside it or `<folder>-dump.jsonl` one up.
 pub(crate) fn blocks() -> Vec<GoldenBlock> {
-    let mut found = Vec::new();
-    collect(&folder("blocks"), &mut found);
+    let found = blocks_in("blocks");
     assert!(found.len() >= 6, "only {} blocks are there", found.len());
+    found
+}
+
+/// Every block in a folder of `testdata/`.
+pub(crate) fn blocks_in(name: &str) -> Vec<GoldenBlock> {
+    let mut found = Vec::new();
+    collect(&folder(name), &mut found);
     found.sort_by(|a, b| a.dir.cmp(&b.dir));
     found
 }
