@@ -100,10 +100,6 @@ impl File for WeakFile {
     fn cut(&self, size: u64) -> io::Result<()> {
         self.file.cut(size)
     }
-
-    fn reserve(&self, size: u64) -> io::Result<()> {
-        self.file.reserve(size)
-    }
 }
 
 impl Disk for WeakDisk {
