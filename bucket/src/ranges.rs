@@ -49,7 +49,7 @@ pub async fn get_ranges(
     most: u64,
 ) -> Result<Vec<Bytes>, Error> {
     let joined = coalesce(ranges, gap, most);
-    let requests = joined.iter().map(|range| bucket.get_range(name, range.clone()));
+    let requests = joined.clone().into_iter().map(|range| bucket.get_range(name, range));
     let fetched: Vec<Bytes> =
         futures_util::stream::iter(requests).buffered(REQUESTS_IN_FLIGHT).try_collect().await?;
     let cut = |range: &Range<u64>| {

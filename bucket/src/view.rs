@@ -15,8 +15,8 @@ use crate::error::Error;
 use crate::layout::Layout;
 use crate::marker::{MarkKind, Marker};
 
-/// Metas that are read at the same time.
-const METAS_IN_FLIGHT: usize = 20;
+/// Folders that are read at the same time.
+const READS_IN_FLIGHT: usize = 20;
 
 /// What a bucket holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,43 +77,63 @@ pub struct Fetcher {
     known: BTreeMap<BlockId, Arc<BlockMeta>>,
 }
 
+/// What the listing says of a folder.
+#[derive(Debug, Default)]
+struct Folder {
+    has_meta: bool,
+    marks: Vec<MarkKind>,
+    newest_ms: Option<i64>,
+}
+
 /// What a folder turned out to be.
 enum Found {
     Block(Arc<BlockMeta>),
     Partial(Partial),
 }
 
-struct Folder {
-    id: BlockId,
-    found: Found,
-    marks: Vec<Marker>,
-    bad_marks: Vec<(String, String)>,
+#[derive(Debug, Default)]
+struct Marks {
+    good: Vec<Marker>,
+    bad: Vec<(String, String)>,
 }
 
 impl Fetcher {
-    /// The bucket as it is now.
+    /// The bucket as it is now. One listing of everything, then the metas that are new and all marks.
     ///
     /// # Errors
     /// As the store says: a view is whole or there is none. Damage to single blocks is part of the view.
     pub async fn fetch(&mut self, bucket: &Bucket) -> Result<View, Error> {
-        let level = bucket.level("").await?;
-        let ids = level.folders.iter().filter_map(|folder| Layout::block_of(folder));
+        let mut folders: BTreeMap<BlockId, Folder> = BTreeMap::new();
+        for object in bucket.list("").await? {
+            let Some((id, file)) = Layout::split(&object.name) else { continue };
+            let folder = folders.entry(id).or_default();
+            folder.has_meta |= file == Layout::META;
+            folder.marks.extend(MarkKind::of_file_name(file));
+            folder.newest_ms = folder.newest_ms.max(Some(object.modified_ms));
+        }
         let known = &self.known;
-        let folders: Vec<Option<Folder>> = futures_util::stream::iter(ids)
-            .map(|id| look_at(bucket, id, known.get(&id)))
-            .buffer_unordered(METAS_IN_FLIGHT)
+        let looked: Vec<(BlockId, Found, Marks)> = futures_util::stream::iter(folders)
+            .map(async |(id, folder)| {
+                let marks = read_marks(bucket, id, &folder.marks).await?;
+                let found = match known.get(&id) {
+                    Some(meta) if folder.has_meta => Found::Block(Arc::clone(meta)),
+                    _ => look_at(bucket, id, &folder).await?,
+                };
+                Ok::<_, Error>((id, found, marks))
+            })
+            .buffer_unordered(READS_IN_FLIGHT)
             .try_collect()
             .await?;
         let mut view = View::default();
-        for folder in folders.into_iter().flatten() {
-            match folder.found {
-                Found::Block(meta) => drop(view.blocks.insert(folder.id, meta)),
-                Found::Partial(partial) => drop(view.partial.insert(folder.id, partial)),
+        for (id, found, marks) in looked {
+            match found {
+                Found::Block(meta) => drop(view.blocks.insert(id, meta)),
+                Found::Partial(partial) => drop(view.partial.insert(id, partial)),
             }
-            if !folder.marks.is_empty() {
-                view.marks.insert(folder.id, folder.marks);
+            if !marks.good.is_empty() {
+                view.marks.insert(id, marks.good);
             }
-            view.bad_marks.extend(folder.bad_marks);
+            view.bad_marks.extend(marks.bad);
         }
         view.bad_marks.sort_unstable();
         self.known.clone_from(&view.blocks);
@@ -121,60 +141,29 @@ impl Fetcher {
     }
 }
 
-/// One folder; `None` if it is gone by now.
-async fn look_at(
-    bucket: &Bucket,
-    id: BlockId,
-    known: Option<&Arc<BlockMeta>>,
-) -> Result<Option<Folder>, Error> {
-    // One level is enough: meta and marks lie directly in the folder.
-    let level = bucket.level(&Layout::block(id)).await?;
-    if level.objects.is_empty() && level.folders.is_empty() {
-        return Ok(None);
-    }
-    let mut folder = Folder {
-        id,
-        found: Found::Partial(Partial::NoMeta { newest_ms: None }),
-        marks: Vec::new(),
-        bad_marks: Vec::new(),
+async fn look_at(bucket: &Bucket, id: BlockId, folder: &Folder) -> Result<Found, Error> {
+    let newest_ms = folder.newest_ms;
+    let text = if folder.has_meta { bucket.get_if_exists(&Layout::meta(id)).await? } else { None };
+    let why = match text.as_deref().map(BlockMeta::parse) {
+        None => return Ok(Found::Partial(Partial::NoMeta { newest_ms })),
+        Some(Ok(meta)) if meta.id == id => return Ok(Found::Block(Arc::new(meta))),
+        Some(Ok(meta)) => format!("the meta names the block {}", meta.id),
+        Some(Err(error)) => error.to_string(),
     };
-    let mut has_meta = false;
-    for object in &level.objects {
-        let Some((_, file)) = Layout::split(&object.name) else { continue };
-        has_meta |= file == Layout::META;
-        if let Some(kind) = MarkKind::of_file_name(file) {
-            match Marker::get(bucket, id, kind).await {
-                Ok(Some(mark)) if mark.id == id => folder.marks.push(mark),
-                Ok(Some(mark)) => {
-                    folder.bad_marks.push((object.name.clone(), format!("names the block {}", mark.id)));
-                }
-                Ok(None) => {}
-                Err(Error::Corrupt { why, .. }) => folder.bad_marks.push((object.name.clone(), why)),
-                Err(error) => return Err(error),
-            }
+    Ok(Found::Partial(Partial::BadMeta { why, newest_ms }))
+}
+
+async fn read_marks(bucket: &Bucket, id: BlockId, kinds: &[MarkKind]) -> Result<Marks, Error> {
+    let mut marks = Marks::default();
+    for kind in kinds {
+        let name = Layout::mark(id, *kind);
+        match Marker::get(bucket, id, *kind).await {
+            Ok(Some(mark)) if mark.id == id => marks.good.push(mark),
+            Ok(Some(mark)) => marks.bad.push((name, format!("names the block {}", mark.id))),
+            Ok(None) => {}
+            Err(Error::Corrupt { why, .. }) => marks.bad.push((name, why)),
+            Err(error) => return Err(error),
         }
     }
-    folder.found = match (has_meta, known) {
-        (true, Some(meta)) => Found::Block(Arc::clone(meta)),
-        (true, None) => read_meta(bucket, id).await?,
-        (false, _) => Found::Partial(Partial::NoMeta { newest_ms: newest(bucket, id).await? }),
-    };
-    Ok(Some(folder))
-}
-
-async fn read_meta(bucket: &Bucket, id: BlockId) -> Result<Found, Error> {
-    let why = match bucket.get_if_exists(&Layout::meta(id)).await? {
-        None => return Ok(Found::Partial(Partial::NoMeta { newest_ms: newest(bucket, id).await? })),
-        Some(text) => match BlockMeta::parse(&text) {
-            Ok(meta) if meta.id == id => return Ok(Found::Block(Arc::new(meta))),
-            Ok(meta) => format!("the meta names the block {}", meta.id),
-            Err(error) => error.to_string(),
-        },
-    };
-    Ok(Found::Partial(Partial::BadMeta { why, newest_ms: newest(bucket, id).await? }))
-}
-
-async fn newest(bucket: &Bucket, id: BlockId) -> Result<Option<i64>, Error> {
-    let objects = bucket.list(&Layout::block(id)).await?;
-    Ok(objects.iter().map(|object| object.modified_ms).max())
+    Ok(marks)
 }

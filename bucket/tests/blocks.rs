@@ -304,3 +304,17 @@ proptest::proptest! {
         proptest::prop_assert_eq!(view.blocks.keys().copied().collect::<Vec<_>>(), expected);
     }
 }
+
+/// Servers run these in tasks that move between threads.
+#[test]
+fn what_is_awaited_can_move_between_threads() {
+    fn movable<T: Send>(_: T) {}
+    let bucket = bucket(&store());
+    let (meta, path) = (meta(id(1)), Path::new("nowhere"));
+    movable(View::fetch(&bucket));
+    movable(upload(&bucket, path, &meta, options()));
+    movable(download(&bucket, id(1), path));
+    movable(remove(&bucket, id(1)));
+    movable(sarsen_bucket::get_ranges(&bucket, "x", &[], 1, 1));
+    movable(Marker::deletion(id(1), 1, "").put(&bucket));
+}
