@@ -1,14 +1,52 @@
 //! What a block is: labels, samples, chunks, index and meta, as bytes and as streams.
 //!
-//! This crate is pure: bytes in, bytes out. It opens no file, reads no clock and starts no thread.
+//! This crate is pure: bytes in, bytes out. It opens no file, reads no clock and starts no thread. A block is written
+//! through a [`BlockSink`] and read through [`Source`]s, whoever stands behind them; here, memory:
 //!
 //! ```
-//! use sarsen_block::Labels;
+//! use std::sync::Arc;
+//! use bytes::Bytes;
+//! use sarsen_block::*;
 //!
-//! let labels = Labels::from_pairs([("__name__", "up"), ("job", "node")])?;
-//! assert_eq!(labels.get(b"job"), Some(&b"node"[..]));
-//! # Ok::<(), sarsen_block::Error>(())
+//! #[derive(Default)]
+//! struct Files(Vec<Vec<u8>>);
+//!
+//! impl BlockSink for Files {
+//!     type File = Vec<u8>;
+//!     fn create(&mut self, _path: &str) -> std::io::Result<Vec<u8>> {
+//!         Ok(Vec::new())
+//!     }
+//!     fn finish(&mut self, file: Vec<u8>) -> std::io::Result<()> {
+//!         self.0.push(file);
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let (mut appender, mut bytes) = (XorAppender::new(), Vec::new());
+//! appender.append(&mut bytes, 1000, 1.0);
+//! appender.append(&mut bytes, 2000, 2.0);
+//! let chunk = TimedChunk { range: TimeRange::new(1000, 2000), chunk: Chunk::xor(appender.finish(&bytes)) };
+//!
+//! let symbols = ["__name__", "job", "node", "up"];
+//! let mut writer = BlockWriter::new(Files::default(), BlockWriterOptions::default(), symbols)?;
+//! writer.add(Labels::from_pairs([("__name__", "up"), ("job", "node")])?.as_ref(), &[chunk])?;
+//! let written = writer.finish()?;
+//!
+//! let meta = BlockMeta::fresh(BlockId::from_parts(1, 2), TimeRange::new(1000, 2000), written.stats);
+//! let [chunks, index] = written.sink.0.try_into().expect("a chunk file and the index");
+//! let segments = vec![Arc::new(Bytes::from(chunks)) as Arc<dyn Source>];
+//! let block = Block::open(Arc::new(Bytes::from(index)), segments, meta, Tombstones::default())?;
+//! assert!(verify(&block).is_sound());
+//!
+//! let found = block.select(&[Matcher::equal("job", "node")], TimeRange::ALL)?;
+//! let series = Decode::new(found, TimeRange::new(1500, 9000)).next()?.expect("one series");
+//! assert_eq!(series.samples, [Sample::float(2000, 2.0)]);
+//! # Ok::<(), Error>(())
 //! ```
+//!
+//! The rooms, in reading order: `time`, `labels` (with `regex`), `sample`, `chunk` (on `bits`) and `chunkfile`; `postings`, then
+//! `index`; `meta` (on `json`) and `tombstones`; `writer`, `reader`, `verify` for whole blocks; `series` for the streams that
+//! come out. `codec`, `source` and `error` are under all of them. `FORMAT.md` draws every byte.
 
 #![forbid(unsafe_code)]
 
