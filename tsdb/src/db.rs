@@ -193,6 +193,11 @@ impl Db {
         self.shared.stats()
     }
 
+    /// How many series the head has. Cheap, unlike [`stats`](Self::stats).
+    pub fn num_series(&self) -> u64 {
+        self.shared.head.read().num_series() as u64
+    }
+
     /// Where the log counts: after a failure, the place to give to [`Builder::resume_at`].
     pub fn synced_position(&self) -> sarsen_wal::Position {
         self.shared.log.stats().synced
