@@ -251,3 +251,19 @@ fn a_damaged_block_is_set_aside_and_leftovers_are_removed() {
     db.refresh().unwrap();
     assert_eq!(db.blocks().len(), 1);
 }
+
+#[test]
+fn the_ends_of_time_do_not_hold_anybody_up() {
+    let disk = disk();
+    let db = builder(&disk, Options::default()).open().unwrap();
+    let mut content = Content::new();
+    for t in [Timestamp::MIN, -1, START, Timestamp::MAX] {
+        assert_eq!(commit(&db, &[(series(0), t, 1.0)]).unwrap().accepted, 1, "{t}");
+        content.entry(series(0)).or_default().insert(t, 1f64.to_bits());
+        db.maintain(t).unwrap();
+        db.flush(t).unwrap();
+        assert_eq!(read_all(&db), content);
+    }
+    drop(db);
+    assert_eq!(read_all(&builder(&disk, Options::default()).open().unwrap()), content);
+}
