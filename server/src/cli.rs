@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use crate::config::flags::{self, Flag, Given};
+use crate::config::flags::{self, Flag, Given, Kind};
 use crate::logging::{self, LogOptions};
 
 /// Why a program ends before it is done.
@@ -58,7 +58,7 @@ pub(crate) fn run(
         say(&format!("{program} {} ({})\n", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH));
         return ExitCode::SUCCESS;
     }
-    let wants_help = has(&["--help", "-h", "--help-long", "help"]);
+    let wants_help = has(&["--help", "-h", "--help-long"]) || args.first().is_some_and(|arg| arg == "help");
     let Some((command, rest)) = find(commands, default, &args) else {
         if wants_help {
             say(&overview(program, commands));
@@ -90,15 +90,22 @@ pub(crate) fn run(
 }
 
 /// The command whose words lead the arguments that are no flags, and the arguments without those words. Flags may stand
-/// before the command's words; a value of theirs must then be joined with `=`.
+/// before the command's words. Without words, the default command.
 fn find<'a>(commands: &'a [Command], default: &str, args: &[String]) -> Option<(&'a Command, Vec<String>)> {
-    let words: Vec<(usize, &str)> = args
+    let takes_value: Vec<String> = commands
         .iter()
-        .enumerate()
-        .take_while(|(_, arg)| *arg != "--")
-        .filter(|(_, arg)| !arg.starts_with('-'))
-        .map(|(at, arg)| (at, arg.as_str()))
+        .flat_map(|command| (command.table)())
+        .filter(|flag| flag.kind != Kind::Bool)
+        .map(|flag| format!("--{}", flag.name))
         .collect();
+    let mut words: Vec<(usize, &str)> = Vec::new();
+    let mut value_follows = false;
+    for (at, arg) in args.iter().enumerate().take_while(|(_, arg)| *arg != "--") {
+        if !arg.starts_with('-') && !value_follows {
+            words.push((at, arg));
+        }
+        value_follows = takes_value.contains(arg);
+    }
     let leads = |name: &str| {
         let wanted: Vec<&str> = name.split(' ').collect();
         words.len() >= wanted.len() && words.iter().zip(&wanted).all(|((_, have), want)| have == want)
@@ -109,10 +116,8 @@ fn find<'a>(commands: &'a [Command], default: &str, args: &[String]) -> Option<(
         let rest = args.iter().enumerate().filter(|(at, _)| !taken.contains(at)).map(|(_, arg)| arg.clone());
         return Some((command, rest.collect()));
     }
-    // No first word, or the value of a flag: the default command reads it. A word that leads is a mistake.
-    let first_is_word = args.first().is_some_and(|arg| !arg.starts_with('-'));
     let command = commands.iter().find(|command| command.name == default)?;
-    (!first_is_word).then(|| (command, args.to_vec()))
+    words.is_empty().then(|| (command, args.to_vec()))
 }
 
 fn title(program: &str, commands: &[Command], command: &Command) -> String {
@@ -155,7 +160,8 @@ mod tests {
     use super::*;
 
     fn commands() -> Vec<Command> {
-        let command = |name| Command { name, about: "", arguments: "", table: Vec::new, run: |_| Ok(()) };
+        let table = || vec![Flag::new("data-dir", Kind::Text, "", ""), Flag::switch("x", "")];
+        let command = |name| Command { name, about: "", arguments: "", table, run: |_| Ok(()) };
         vec![command("standalone"), command("receive"), command("tools block dump")]
     }
 
@@ -174,6 +180,12 @@ mod tests {
             found(&["tools", "block", "dump", "receive"]).unwrap(),
             ("tools block dump", vec!["receive".to_owned()])
         );
+        assert_eq!(
+            found(&["--data-dir", "d", "receive"]).unwrap(),
+            ("receive", vec!["--data-dir".to_owned(), "d".to_owned()])
+        );
+        assert_eq!(found(&["--x", "receive"]).unwrap().0, "receive");
+        assert!(found(&["--data-dir", "d", "nonsense"]).is_none());
         assert!(found(&["nonsense"]).is_none());
         assert!(found(&["tools", "block"]).is_none());
     }

@@ -74,6 +74,20 @@ fn a_wrong_command_line_is_2_and_names_the_flag() {
             "--objstore.config-file: /no/such.yml",
         ),
         (&["receive", "--label=a=\"b\"", "--http.config=/no/such.yml"], "--http.config: /no/such.yml"),
+        (&["receive", "--label=a=\"b\"", "--http-address=nowhere"], "--http-address: \"nowhere\""),
+        (
+            &["receive", "--label=a=\"b\"", "--receive.limits-config=wri: 1"],
+            "--receive.limits-config: line 1",
+        ),
+        (
+            &[
+                "receive",
+                "--label=a=\"b\"",
+                "--remote-write.server-tls-cert=/no",
+                "--remote-write.server-tls-key=/no",
+            ],
+            "--remote-write.server-tls-*: /no",
+        ),
         (&["receive", "--label=a=\"b\"", "extra"], "unexpected extra"),
         (&["receive", "@/no/such/args"], "@/no/such/args"),
         (&["--retention.resolution-raw=1d"], "--retention.resolution-raw=1d"),

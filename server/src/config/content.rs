@@ -49,7 +49,7 @@ impl Content {
     /// The text with every `$(VAR)` replaced by that environment variable.
     #[cfg(feature = "receive")]
     pub(crate) fn read_expanded(&self) -> Result<String, Fault> {
-        expand(&self.read()?, environment).map_err(|why| format!("{}: {why}", self.place()))
+        expand_environment(&self.read()?).map_err(|why| format!("{}: {why}", self.place()))
     }
 
     /// The flag, and the file if there is one, for messages.
@@ -61,9 +61,22 @@ impl Content {
     }
 }
 
+/// The first line of a fault of a YAML reader, without the excerpt that follows: `line 4 column 3: unknown field ...`.
+#[cfg(feature = "receive")]
+pub(crate) fn yaml_fault(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}
+
 /// The one door to the environment.
 pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// Replaces every `$(VAR)` by that environment variable.
+#[cfg(feature = "receive")]
+pub(crate) fn expand_environment(text: &str) -> Result<String, String> {
+    expand(text, environment)
 }
 
 /// Replaces every `$(NAME)`; what only looks like one (`$( )`, `$NAME`) stays.

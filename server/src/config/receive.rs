@@ -10,7 +10,8 @@ use super::flags::{Fault, Flag, Given, Kind};
 use super::tls::ServerTlsFiles;
 use super::web::WebConfig;
 use crate::receive::{
-    IntakeOptions, LimitsSource, ReceiveOptions, ShippingOptions, StorageOptions, SyncChoice, TenancyOptions,
+    IntakeOptions, Limits, LimitsSource, ReceiveOptions, ShippingOptions, StorageOptions, SyncChoice,
+    TenancyOptions, is_tenant,
 };
 
 const NO_RING: &str = "this build has no ring yet, every receiver is a node of its own";
@@ -315,10 +316,10 @@ impl ReceiveConfig {
     /// The same for a caller that has its own rule about labels.
     pub(crate) fn read_without_labels(given: &Given, labels: Vec<(String, String)>) -> Result<Self, Fault> {
         Ok(Self {
-            http_address: given.text("http-address").to_owned(),
+            http_address: address(given, "http-address")?,
             http_grace: given.duration("http-grace-period")?,
             web: WebConfig::read(given.text_if_any("http.config").as_deref())?,
-            write_address: given.text("remote-write.address").to_owned(),
+            write_address: address(given, "remote-write.address")?,
             write_tls: ServerTlsFiles::of(given, "remote-write.server-tls")?,
             objstore: Content::of(given, "objstore.config")?,
             role: ReceiveOptions {
@@ -329,7 +330,6 @@ impl ReceiveConfig {
                 shipping: shipping(given),
                 intake: intake(given)?,
                 limits: limits(given)?,
-                relabel: relabel(given)?,
                 flush_on_stop: given.is_on("receive.flush-on-stop"),
                 prometheus_write: given.is_on("receive.prometheus-write"),
             },
@@ -338,9 +338,15 @@ impl ReceiveConfig {
 }
 
 fn tenancy(given: &Given) -> Result<TenancyOptions, Fault> {
+    let default_tenant = given.text("receive.default-tenant-id");
+    if !is_tenant(default_tenant) {
+        return Err(format!(
+            "--receive.default-tenant-id: {default_tenant:?} cannot be the name of a tenant"
+        ));
+    }
     Ok(TenancyOptions {
         header: header(given, "receive.tenant-header")?,
-        default_tenant: given.text("receive.default-tenant-id").to_owned(),
+        default_tenant: default_tenant.to_owned(),
         label: given.text("receive.tenant-label-name").to_owned(),
         split_label: given.text_if_any("receive.split-tenant-label-name"),
         replica_header: header(given, "receive.replica-header")?,
@@ -375,25 +381,33 @@ fn intake(given: &Given) -> Result<IntakeOptions, Fault> {
 }
 
 fn limits(given: &Given) -> Result<LimitsSource, Fault> {
-    Ok(match Content::of(given, "receive.limits-config")? {
-        None => LimitsSource::None,
-        Some(content @ Content::Text { .. }) => LimitsSource::Inline(content.read_expanded()?),
-        Some(content @ Content::File { .. }) => {
-            // Read once for the fault: from now on the role itself looks at the file.
-            let _ = content.read()?;
+    let Some(content) = Content::of(given, "receive.limits-config")? else { return Ok(LimitsSource::None) };
+    let text = content.read_expanded()?;
+    // Read here for the fault, which names flag and line; the role reads it again as often as the file changes.
+    Limits::parse(&text).map_err(|why| format!("{}: {why}", content.place()))?;
+    Ok(match content {
+        Content::Text { .. } => LimitsSource::Inline(text),
+        Content::File { path, .. } => {
             let reload = go_duration(given, "receive.limits-config-reload-timer")?;
-            LimitsSource::File { path: given.text("receive.limits-config-file").into(), reload }
+            LimitsSource::File { path: path.into(), reload }
         }
     })
-}
-
-fn relabel(given: &Given) -> Result<Option<String>, Fault> {
-    Content::of(given, "receive.relabel-config")?.map(|content| content.read_expanded()).transpose()
 }
 
 fn go_duration(given: &Given, name: &str) -> Result<Duration, Fault> {
     let nanos = super::values::go_duration(given.text(name)).map_err(|why| format!("--{name}: {why}"))?;
     Ok(Duration::from_nanos(nanos.max(0).unsigned_abs()))
+}
+
+/// `host:port`, `:port`, or nothing.
+fn address(given: &Given, name: &str) -> Result<String, Fault> {
+    let text = given.text(name);
+    let port = text.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+    match port {
+        Some(Ok(_)) => Ok(text.to_owned()),
+        None if text.is_empty() => Ok(String::new()),
+        _ => Err(format!("--{name}: {text:?} is no address, which is host:port or :port")),
+    }
 }
 
 fn header(given: &Given, name: &str) -> Result<String, Fault> {
@@ -474,6 +488,10 @@ mod tests {
             ("--tsdb.sync=never", "--tsdb.sync"),
             ("--receive.tenant-header=a b", "--receive.tenant-header"),
             ("--tsdb.min-block-duration=0s", "--tsdb.min-block-duration"),
+            ("--receive.default-tenant-id=a/b", "tenant"),
+            ("--http-address=nowhere", "address"),
+            ("--remote-write.address=:http", "address"),
+            ("--receive.limits-config=wri: 1", "line 1"),
         ] {
             let fault = read(&[arg]).unwrap_err();
             let name = arg.split_once('=').unwrap().0;

@@ -5,6 +5,8 @@ use super::flags::{Fault, Given};
 /// Which files and rules the TLS of a server uses. Paths are read by `net/tls`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct ServerTlsFiles {
+    /// What named these files, for messages: `--remote-write.server-tls-*`.
+    pub(crate) origin: String,
     /// PEM file with the certificate chain.
     pub(crate) cert: String,
     /// PEM file with the private key.
@@ -31,6 +33,7 @@ impl ServerTlsFiles {
             }
             (None, None) => Ok(None),
             (Some(cert), Some(key)) => Ok(Some(Self {
+                origin: format!("--{prefix}-*"),
                 cert,
                 key,
                 client_ca: flag("client-ca"),

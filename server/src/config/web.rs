@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::content::yaml_fault;
 use super::flags::Fault;
 use super::tls::ServerTlsFiles;
 
@@ -89,7 +90,7 @@ impl WebConfig {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        let file: File = serde_saphyr::from_str(text).map_err(|why| first_line(&why.to_string()))?;
+        let file: File = serde_saphyr::from_str(text).map_err(|why| yaml_fault(&why.to_string()))?;
         if let Some(name) =
             file.http_server_config.headers.keys().find(|name| !HEADERS.contains(&name.as_str()))
         {
@@ -137,6 +138,7 @@ impl Tls {
             }
         }
         Ok(ServerTlsFiles {
+            origin: "--http.config".to_owned(),
             cert: beside(&self.cert_file),
             key: beside(&self.key_file),
             client_ca: client_ca.map(|path| beside(&path)),
@@ -146,11 +148,6 @@ impl Tls {
             curves: self.curve_preferences,
         })
     }
-}
-
-/// The first line of an error text that goes on with an excerpt.
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -33,7 +33,10 @@ struct Current {
 impl ServerTls {
     /// Reads the files; the fault names the file.
     pub(crate) fn load(files: ServerTlsFiles) -> Result<Self, String> {
-        let current = Current { seen: changed_at(&files), config: Arc::new(build(&files)?) };
+        let current = Current {
+            seen: changed_at(&files),
+            config: Arc::new(build(&files).map_err(|why| format!("{}: {why}", files.origin))?),
+        };
         Ok(Self { files, current: Mutex::new(current) })
     }
 

@@ -81,8 +81,8 @@ impl Limits {
         if yaml.trim().is_empty() {
             return Ok(Self::default());
         }
-        let file: File =
-            serde_saphyr::from_str(yaml).map_err(|why| format!("limits configuration: {why}"))?;
+        let file: File = serde_saphyr::from_str(yaml)
+            .map_err(|why| crate::config::content::yaml_fault(&why.to_string()))?;
         let write = file.write.unwrap_or_default();
         let default = inherit(write.default.as_ref(), TenantLimits::default())?;
         let mut tenants = HashMap::new();
@@ -115,7 +115,7 @@ fn inherit(given: Option<&Tenant>, base: TenantLimits) -> Result<TenantLimits, S
 }
 
 fn not_negative(value: i64) -> Result<u64, String> {
-    u64::try_from(value).map_err(|_| format!("limits configuration: {value} is negative"))
+    u64::try_from(value).map_err(|_| format!("{value} is negative"))
 }
 
 /// The limits in force, which a reload replaces.

@@ -27,6 +27,7 @@ mod verdict;
 mod version;
 
 pub(crate) use handler::not_found;
+pub(crate) use limits::Limits;
 pub use observer::{ReceiveObserver, Refused, ShipOutcome, Silent, WriteSeen};
 pub use options::{
     IntakeOptions, LimitsSource, ReceiveOptions, ShippingOptions, StorageOptions, SyncChoice, TenancyOptions,
@@ -34,3 +35,4 @@ pub use options::{
 #[cfg(feature = "tools")]
 pub(crate) use role::Flushed;
 pub(crate) use role::{Parts, Receiver, Snapshot};
+pub(crate) use tenant::is_valid as is_tenant;

@@ -23,8 +23,6 @@ pub struct ReceiveOptions {
     pub intake: IntakeOptions,
     /// Limits per tenant (`--receive.limits-config[-file]`).
     pub limits: LimitsSource,
-    /// Relabelling rules for incoming series (`--receive.relabel-config[-file]`), YAML.
-    pub relabel: Option<String>,
     /// Cut and ship the whole head when the role stops (`--receive.flush-on-stop`).
     pub flush_on_stop: bool,
     /// Also serve `/api/v1/write` with the manners of Prometheus. `thanos receive` answers 404 there.
@@ -127,7 +125,6 @@ impl Default for ReceiveOptions {
             shipping: ShippingOptions::default(),
             intake: IntakeOptions::default(),
             limits: LimitsSource::None,
-            relabel: None,
             flush_on_stop: false,
             prometheus_write: false,
         }

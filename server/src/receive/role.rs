@@ -29,6 +29,7 @@ use super::room::{Room, RoomLeft};
 use super::ship::{self, Backlog};
 use super::tenants::{ObserversOf, Tenants};
 use crate::clock;
+use crate::config::content::expand_environment;
 
 /// How often the databases are looked after.
 const TEND: Duration = Duration::from_secs(1);
@@ -126,11 +127,8 @@ impl Receiver {
             LimitsSource::File { path, .. } => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|why| format!("limits configuration {}: {why}", path.display()))?;
-                limits.replace(Limits::parse(&text)?);
+                limits.replace(Limits::parse(&expand_environment(&text)?)?);
             }
-        }
-        if options.relabel.is_some() {
-            return Err("relabelling of incoming series is not built yet".into());
         }
         let tenants = Tenants::new(
             options.tsdb_path.clone(),
@@ -376,7 +374,7 @@ async fn reload_on_time(
         let parsed = match read {
             Ok(text) if last.as_ref() == Some(&text) => None,
             Ok(text) => {
-                let parsed = Limits::parse(&text);
+                let parsed = expand_environment(&text).and_then(|text| Limits::parse(&text));
                 *last = Some(text);
                 Some(parsed)
             }

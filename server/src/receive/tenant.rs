@@ -14,7 +14,7 @@ const SECOND_CHOICE: &str = "THANOS-TENANT";
 pub(super) struct InvalidTenant;
 
 /// Whether `name` can be a tenant.
-pub(super) fn is_valid(name: &str) -> bool {
+pub(crate) fn is_valid(name: &str) -> bool {
     !matches!(name, "" | "." | ".." | "lost+found")
         && name.len() <= 255
         && !name.bytes().any(|byte| byte == b'/' || byte == 0)
