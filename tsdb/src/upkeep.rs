@@ -243,17 +243,16 @@ impl Shared {
 
     pub(crate) fn retire(&self, id: BlockId) -> Result<bool, Error> {
         let mut upkeep = self.upkeep.lock();
-        let mut view = self.view.write();
-        let Some(at) = view.blocks.iter().position(|local| local.info.id == id) else { return Ok(false) };
+        if !self.view.read().blocks.iter().any(|local| local.info.id == id) {
+            return Ok(false);
+        }
         if upkeep.log_has_old {
             // Without the block, replay would take what the log still has of its range for new.
-            drop(view);
             self.shorten_log(&mut upkeep, &mut MaintainReport::default())?;
-            view = self.view.write();
         }
         blocks::remove(self.disk.as_ref(), &self.directory, id)?;
-        let mut left = view.blocks.clone();
-        left.remove(at);
+        let mut view = self.view.write();
+        let left = view.blocks.iter().filter(|local| local.info.id != id).cloned().collect();
         *view = Arc::new(View { blocks: left, head_from: view.head_from });
         Ok(true)
     }
