@@ -1,3 +1,5 @@
+//! The label set against a sorted map, its faults, and its hash.
+
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 

@@ -1,3 +1,5 @@
+//! The reading of expressions by example, and the shortcuts against the automaton.
+
 use super::*;
 
 fn pattern(text: &str) -> Pattern {

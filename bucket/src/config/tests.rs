@@ -1,3 +1,5 @@
+//! Configuration texts, good and bad, with the place that an error names.
+
 use super::*;
 use crate::error::Place;
 

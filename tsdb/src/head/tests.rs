@@ -1,3 +1,5 @@
+//! The head against a plain map.
+
 use std::collections::BTreeMap;
 
 use parking_lot::RwLock;
