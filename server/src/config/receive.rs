@@ -235,7 +235,9 @@ pub(crate) const RECEIVE: &[Flag] = &[
         .hidden()
         .inert("there is no such queue"),
     Flag::switch("tsdb.memory-snapshot-on-shutdown", "Snapshot.").hidden().inert("a restart reads the log"),
-    Flag::switch("shipper.allow-out-of-order-uploads", "Go on with later blocks when one fails.").hidden(),
+    Flag::switch("shipper.allow-out-of-order-uploads", "Go on with later blocks when one fails.")
+        .hidden()
+        .inert("blocks always go up in order"),
     Flag::switch("shipper.skip-corrupted-blocks", "Leave damaged blocks out.")
         .hidden()
         .inert("damaged blocks are always left out and reported"),

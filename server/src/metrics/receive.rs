@@ -13,17 +13,28 @@ const COUNTS: &[f64] = &[10.0, 50.0, 100.0, 500.0, 1000.0, 5000.0, 10000.0];
 #[derive(Debug)]
 pub(crate) struct ReceiveMetrics {
     http: HttpMetrics,
+    requests: Requests,
+    databases: Databases,
+    shipping: Shipping,
+    limits_reloads: Arc<Counter>,
+    limits_reload_errors: Arc<Counter>,
+}
+
+#[derive(Debug)]
+struct Requests {
     timeseries: Arc<Family<Histogram>>,
     samples: Arc<Family<Histogram>>,
     pending: Arc<Gauge>,
     refused: Arc<Family<Counter>>,
     limit_hits: Arc<Family<Counter>>,
-    opens_attempted: Arc<Counter>,
-    opens_completed: Arc<Counter>,
-    open_failures: Arc<Family<Counter>>,
-    shipping: Shipping,
-    limits_reloads: Arc<Counter>,
-    limits_reload_errors: Arc<Counter>,
+    head_series_limited: Arc<Family<Counter>>,
+}
+
+#[derive(Debug)]
+struct Databases {
+    attempted: Arc<Counter>,
+    completed: Arc<Counter>,
+    failures: Arc<Family<Counter>>,
 }
 
 #[derive(Debug)]
@@ -59,25 +70,15 @@ impl Shipping {
     }
 }
 
-impl ReceiveMetrics {
-    /// Registers the families.
-    pub(crate) fn new(registry: &Registry, http: HttpMetrics) -> Self {
-        let alone = |name, help| registry.family::<Counter>(name, help, &[]).with(&[]);
-        for name in ["thanos_receive_forward_requests_total", "thanos_receive_replications_total"] {
-            let help = "Requests to other receivers: this one has none, the series are there for alerts that read them.";
-            let family = registry.family::<Counter>(name, help, &["result"]);
-            family.with(&["success"]);
-            family.with(&["error"]);
-        }
-        let factor = registry.family::<Gauge>(
-            "thanos_receive_replication_factor",
-            "The number of times to replicate incoming write requests.",
+impl Requests {
+    fn new(registry: &Registry) -> Self {
+        let labels = &["code", "tenant"];
+        let pending = registry.family::<Gauge>(
+            "thanos_receive_pending_write_requests",
+            "The number of pending write requests.",
             &[],
         );
-        factor.with(&[]).set(1.0);
-        let labels = &["code", "tenant"];
         Self {
-            http,
             timeseries: registry.histograms(
                 "thanos_receive_write_timeseries",
                 "The number of timeseries received in the incoming write requests.",
@@ -90,13 +91,7 @@ impl ReceiveMetrics {
                 labels,
                 COUNTS,
             ),
-            pending: registry
-                .family::<Gauge>(
-                    "thanos_receive_pending_write_requests",
-                    "The number of pending write requests.",
-                    &[],
-                )
-                .with(&[]),
+            pending: pending.with(&[]),
             refused: registry.family(
                 "sarsen_receive_refused_total",
                 "Series (labels) and samples (the rest) that were refused, by reason.",
@@ -107,19 +102,45 @@ impl ReceiveMetrics {
                 "Requests refused by a limit.",
                 &["limit", "tenant"],
             ),
-            opens_attempted: alone(
+            head_series_limited: registry.family(
+                "thanos_receive_head_series_limited_requests_total",
+                "The total number of remote write requests that have been dropped due to active series limiting.",
+                T,
+            ),
+        }
+    }
+}
+
+impl Databases {
+    fn new(registry: &Registry) -> Self {
+        let alone = |name, help| registry.family::<Counter>(name, help, &[]).with(&[]);
+        Self {
+            attempted: alone(
                 "thanos_receive_multi_db_updates_attempted_total",
                 "Number of Multi DB attempted reloads with flush and potential upload due to hashring changes",
             ),
-            opens_completed: alone(
+            completed: alone(
                 "thanos_receive_multi_db_updates_completed_total",
                 "Number of Multi DB completed reloads with flush and potential upload due to hashring changes",
             ),
-            open_failures: registry.family(
+            failures: registry.family(
                 "sarsen_receive_database_open_failures_total",
                 "Databases that could not be opened.",
                 T,
             ),
+        }
+    }
+}
+
+impl ReceiveMetrics {
+    /// Registers the families.
+    pub(crate) fn new(registry: &Registry, http: HttpMetrics) -> Self {
+        let alone = |name, help| registry.family::<Counter>(name, help, &[]).with(&[]);
+        no_ring(registry);
+        Self {
+            http,
+            requests: Requests::new(registry),
+            databases: Databases::new(registry),
             shipping: Shipping::new(registry),
             limits_reloads: alone(
                 "thanos_receive_limits_config_reload_total",
@@ -133,11 +154,28 @@ impl ReceiveMetrics {
     }
 }
 
+/// What alerts about replication read, on a node without a ring.
+fn no_ring(registry: &Registry) {
+    for name in ["thanos_receive_forward_requests_total", "thanos_receive_replications_total"] {
+        let help =
+            "Requests to other receivers: this one has none, the series are there for alerts that read them.";
+        let family = registry.family::<Counter>(name, help, &["result"]);
+        family.with(&["success"]);
+        family.with(&["error"]);
+    }
+    let factor = registry.family::<Gauge>(
+        "thanos_receive_replication_factor",
+        "The number of times to replicate incoming write requests.",
+        &[],
+    );
+    factor.with(&[]).set(1.0);
+}
+
 impl ReceiveObserver for ReceiveMetrics {
     fn wrote(&self, seen: WriteSeen<'_>) {
         let code = seen.status.to_string();
-        self.timeseries.with(&[&code, seen.tenant]).observe(seen.series as f64);
-        self.samples.with(&[&code, seen.tenant]).observe(seen.samples as f64);
+        self.requests.timeseries.with(&[&code, seen.tenant]).observe(seen.series as f64);
+        self.requests.samples.with(&[&code, seen.tenant]).observe(seen.samples as f64);
         self.http.answered(Answered {
             handler: "receive",
             method: "post",
@@ -151,7 +189,7 @@ impl ReceiveObserver for ReceiveMetrics {
     }
 
     fn in_work(&self, change: i64) {
-        self.pending.add(change as f64);
+        self.requests.pending.add(change as f64);
     }
 
     fn refused(&self, tenant: &str, why: Refused, count: u64) {
@@ -162,19 +200,22 @@ impl ReceiveObserver for ReceiveMetrics {
             Refused::Duplicate => "duplicate",
             Refused::NotStored => "not_stored",
         };
-        self.refused.with(&[reason, tenant]).add(count);
+        self.requests.refused.with(&[reason, tenant]).add(count);
     }
 
     fn limit_hit(&self, tenant: &str, limit: &'static str) {
-        self.limit_hits.with(&[limit, tenant]).add(1);
+        self.requests.limit_hits.with(&[limit, tenant]).add(1);
+        if limit == "head_series" {
+            self.requests.head_series_limited.with(&[tenant]).add(1);
+        }
     }
 
     fn database_opened(&self, tenant: &str, why: Option<&str>) {
-        self.opens_attempted.add(1);
+        self.databases.attempted.add(1);
         self.shipping.begin(tenant);
         match why {
-            None => self.opens_completed.add(1),
-            Some(_) => self.open_failures.with(&[tenant]).add(1),
+            None => self.databases.completed.add(1),
+            Some(_) => self.databases.failures.with(&[tenant]).add(1),
         }
     }
 

@@ -314,6 +314,7 @@ fn note(shared: &Shared, tenant: &str, trouble: &Trouble) {
         Trouble::In(Failure::Unavailable(why)) => {
             tracing::warn!(tenant, err = %why, "write request cannot be stored now");
         }
+        Trouble::HeadSeries => limit("head_series"),
         Trouble::Lost => tracing::error!(tenant, "the thread of a write request ended without an answer"),
         _ => {}
     }
