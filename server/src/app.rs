@@ -81,6 +81,7 @@ impl Server {
 }
 
 async fn serve(config: ReceiveConfig, company: Company) -> Result<(), Failure> {
+    crate::descriptors::raise_limit();
     let registry = Registry::new();
     let probe = Probe::new(&registry, "receive");
     let objstore = config.objstore.clone().map(Objstore::open).transpose().map_err(Failure::Usage)?;

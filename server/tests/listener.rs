@@ -109,3 +109,32 @@ async fn logs_are_lines_that_machines_read() {
     assert_eq!(flag["msg"], "flag has no effect here");
     assert_eq!(lines.last().unwrap()["msg"], "exiting");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn remote_write_comes_in_under_tls_of_its_own() {
+    let (dir, write) = (tempfile::tempdir().unwrap(), free_port());
+    let file = |name: &str| testdata("tls").join(name).display().to_string();
+    let (server, port) = start(
+        dir.path(),
+        "",
+        &[
+            format!("--remote-write.address=127.0.0.1:{write}"),
+            format!("--remote-write.server-tls-cert={}", file("server.pem")),
+            format!("--remote-write.server-tls-key={}", file("server-key.pem")),
+            format!("--remote-write.server-tls-client-ca={}", file("ca.pem")),
+        ],
+    );
+    let ready = format!("http://127.0.0.1:{port}/-/ready");
+    eventually(async || reqwest::get(&ready).await.ok().filter(|answer| answer.status() == StatusCode::OK))
+        .await;
+    let url = format!("https://127.0.0.1:{write}/api/v1/receive");
+    // An empty request in snappy: length zero. It is taken; what is no snappy is refused with the reason.
+    let known = client(true);
+    let taken = known.post(&url).body(vec![0]).send().await.unwrap();
+    assert_eq!(taken.status(), StatusCode::OK);
+    let refused = known.post(&url).body("no snappy").send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    assert!(client(false).post(&url).body(vec![0]).send().await.is_err(), "no certificate, no entry");
+    let (status, log) = server.stop();
+    assert_eq!(status.code(), Some(0), "{log}");
+}
