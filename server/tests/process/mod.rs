@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use sarsen_benches::Client;
 
 /// A child process with the end of its log at hand.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     name: String,
     log: PathBuf,
@@ -24,7 +24,7 @@ pub struct Process {
 
 impl Process {
     /// Starts `program`; what it prints goes to `<folder>/<name>.log`.
-    pub fn start(
+    pub(crate) fn start(
         name: &str,
         program: impl AsRef<OsStr>,
         folder: &Path,
@@ -45,7 +45,7 @@ impl Process {
     }
 
     /// Waits until `http://address/path` answers 200.
-    pub fn wait_for(&mut self, address: &str, path: &str) {
+    pub(crate) fn wait_for(&mut self, address: &str, path: &str) {
         let mut client = Client::new(address);
         let begin = Instant::now();
         while !client.get(path).is_ok_and(|answer| answer.status == 200) {
@@ -58,7 +58,7 @@ impl Process {
     }
 
     /// Sends SIGTERM and waits for the end.
-    pub fn stop(mut self) -> ExitStatus {
+    pub(crate) fn stop(mut self) -> ExitStatus {
         let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(asked.success());
         let begin = Instant::now();
@@ -77,13 +77,13 @@ impl Process {
     }
 
     /// Kills it as `kill -9` does.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// What it has printed.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
@@ -96,18 +96,18 @@ impl Drop for Process {
 }
 
 /// `sarsen receive` with its two addresses.
-pub struct Receiver {
+pub(crate) struct Receiver {
     /// The process.
-    pub process: Process,
+    pub(crate) process: Process,
     /// Takes remote write.
-    pub write: String,
+    pub(crate) write: String,
     /// Answers probes and metrics.
-    pub http: String,
+    pub(crate) http: String,
 }
 
 impl Receiver {
     /// Starts it on `<folder>/receive` and waits until it is ready.
-    pub fn start(folder: &Path, further: &[String]) -> Self {
+    pub(crate) fn start(folder: &Path, further: &[String]) -> Self {
         let (write, http) = (free_address(), free_address());
         let mut arguments = vec![
             "receive".to_owned(),
@@ -124,12 +124,12 @@ impl Receiver {
 }
 
 /// Our program.
-pub fn sarsen() -> &'static str {
+pub(crate) fn sarsen() -> &'static str {
     env!("CARGO_BIN_EXE_sarsen")
 }
 
 /// Runs a program to its end and gives what it printed; it must succeed.
-pub fn output(program: impl AsRef<OsStr>, arguments: &[&str]) -> String {
+pub(crate) fn output(program: impl AsRef<OsStr>, arguments: &[&str]) -> String {
     let output = Command::new(program.as_ref()).args(arguments).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let program = program.as_ref().to_string_lossy();
@@ -139,19 +139,19 @@ pub fn output(program: impl AsRef<OsStr>, arguments: &[&str]) -> String {
 }
 
 /// A loopback address that nobody listens on just now.
-pub fn free_address() -> String {
+pub(crate) fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// A program of the distribution, on the search path.
-pub fn installed(name: &str) -> Option<PathBuf> {
+pub(crate) fn installed(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
     found.or_else(|| missing(name, "it comes with Debian's packages prometheus and prometheus-node-exporter"))
 }
 
 /// A program that `benches/peers/build.sh` has built.
-pub fn built(name: &str) -> Option<PathBuf> {
+pub(crate) fn built(name: &str) -> Option<PathBuf> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../benches/peers/bin").join(name);
     if file.is_file() { Some(file) } else { missing(name, "benches/peers/build.sh builds it") }
 }
@@ -160,12 +160,14 @@ fn missing(name: &str, how: &str) -> Option<PathBuf> {
     let required = std::env::var("SARSEN_REQUIRE_PEERS").is_ok_and(|value| value == "1");
     assert!(!required, "{name} is not here; {how}");
     let test = thread::current().name().unwrap_or("a test").to_owned();
-    writeln!(std::io::stderr(), "SKIPPED {test}: {name} is not here; {how}").unwrap();
+    // Written to the stream itself, because the test runner would keep what `eprintln!` says.
+    let mut screen = std::io::stderr();
+    writeln!(screen, "SKIPPED {test}: {name} is not here; {how}").unwrap();
     None
 }
 
 /// Asks again and again until there is an answer.
-pub fn eventually<T>(what: &str, patience: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, patience: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {
         if let Some(answer) = ask() {
@@ -177,7 +179,7 @@ pub fn eventually<T>(what: &str, patience: Duration, mut ask: impl FnMut() -> Op
 }
 
 /// The folders below `folder` that hold a complete block, by name.
-pub fn blocks(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn blocks(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> =
         entries.map(|entry| entry.path()).filter(|path| path.join("meta.json").is_file()).collect();
@@ -186,7 +188,7 @@ pub fn blocks(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Copies a block into a folder that promtool takes for a database.
-pub fn copy_block(block: &Path, database: &Path) {
+pub(crate) fn copy_block(block: &Path, database: &Path) {
     let target = database.join(block.file_name().unwrap());
     std::fs::create_dir_all(target.join("chunks")).unwrap();
     std::fs::create_dir_all(database.join("wal")).unwrap();
