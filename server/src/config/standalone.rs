@@ -8,7 +8,7 @@ const NO_COMPACTOR: &str = "this build has no compactor yet, blocks stay in the 
 
 const OWN: &[Flag] = &[
     Flag::new("data-dir", Kind::Text, "data", "Directory of everything."),
-    Flag::switch("no-self-scrape", "Do not scrape this process every 15 seconds."),
+    Flag::new("self-scrape", Kind::Bool, "true", "Scrape this process every 15 seconds."),
     Flag::new("retention.resolution-raw", Kind::Duration, "7d", "Age of raw blocks.").refused(NO_COMPACTOR),
     Flag::new("retention.resolution-5m", Kind::Duration, "30d", "Age of 5m blocks.").refused(NO_COMPACTOR),
     Flag::new("retention.resolution-1h", Kind::Duration, "180d", "Age of 1h blocks.").refused(NO_COMPACTOR),
@@ -53,7 +53,7 @@ impl StandaloneConfig {
         }
         receive.objstore.get_or_insert_with(|| bucket_in(&format!("{data_dir}/bucket")));
         receive.role.prometheus_write = true;
-        Ok(Self { receive, self_scrape: !given.is_on("no-self-scrape") })
+        Ok(Self { receive, self_scrape: given.is_on("self-scrape") })
     }
 }
 
