@@ -2,6 +2,7 @@
 //! to a Prometheus that takes remote write. All three are stopped; what promtool reads from our blocks is what it reads
 //! from the Prometheus, sample for sample.
 
+#![cfg(all(feature = "standalone", feature = "tools"))]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod process;

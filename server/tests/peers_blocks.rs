@@ -2,6 +2,7 @@
 //! `benches/peers` list, analyse and dump every block, and the dump is what was sent, sample for sample. `sarsen tools block dump`
 //! prints the same lines.
 
+#![cfg(all(feature = "standalone", feature = "tools"))]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod process;
