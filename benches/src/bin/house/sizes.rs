@@ -78,7 +78,7 @@ fn functions<'a>(lines: &[&'a str]) -> Vec<Function<'a>> {
         let end = lines[at + 1..]
             .iter()
             .position(|line| same_level(line) && (line.trim_start().starts_with('}') || line.ends_with(';')));
-        let body = &lines[at..at + 1 + end.unwrap_or(0)];
+        let body = &lines[at..end.map_or(at + 1, |end| at + 2 + end)];
         let above = lines[..at].iter().rev().take_while(|line| !line.trim().is_empty()).take(12);
         found.push(Function {
             name,
