@@ -97,12 +97,13 @@ impl Pattern {
 
     /// Whether every value is accepted.
     pub(crate) fn accepts_all(&self) -> bool {
-        self.lone_gap() == Some(0)
+        matches!((self.lone_gap(), self.is_match(b"")), (Some(0 | 1), true))
     }
 
     /// Whether every value but the empty one is accepted.
     pub(crate) fn accepts_all_but_empty(&self) -> bool {
-        self.lone_gap() == Some(1)
+        // Another branch may accept the empty value: `.+|`.
+        matches!((self.lone_gap(), self.is_match(b"")), (Some(1), false))
     }
 
     fn lone_gap(&self) -> Option<u32> {

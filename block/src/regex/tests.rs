@@ -58,6 +58,7 @@ fn what_accepts_everything_is_known() {
     assert!(pattern(".*").accepts_all() && !pattern(".*").accepts_all_but_empty());
     assert!(pattern(".+").accepts_all_but_empty() && !pattern(".+").accepts_all());
     assert!(pattern("a.*|.*").accepts_all());
+    assert!(pattern("a.*||.+").accepts_all() && !pattern("a.*||.+").accepts_all_but_empty());
     assert!(!pattern("(?-s).*").accepts_all());
 }
 
