@@ -28,6 +28,13 @@ impl Client {
         Self { address: address.into(), stream: None }
     }
 
+    /// Connects now instead of at the first request, if there is a server.
+    pub fn open(&mut self) {
+        if self.stream.is_none() {
+            self.stream = self.connect().ok();
+        }
+    }
+
     /// Gets `path`.
     ///
     /// # Errors

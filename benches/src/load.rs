@@ -96,6 +96,7 @@ pub fn run(plan: &Plan) -> io::Result<Report> {
     let mut report = Report::default();
     let mut clients: Vec<Client> =
         (0..plan.connections.max(1)).map(|_| Client::new(plan.address.as_str())).collect();
+    clients.iter_mut().for_each(Client::open);
     let mut from = plan.rounds.start;
     while from < plan.rounds.end {
         let rounds = from..wave_end(plan, from)?;

@@ -24,6 +24,9 @@ const CHUNK_SLICE: usize = 512;
 /// Labels whose text is copied under one hold of the lock.
 const LABEL_SLICE: u32 = 8192;
 
+/// Bytes after which a growing file of a block is synced.
+const SYNC_EVERY: usize = 1 << 20;
+
 /// Where blocks go, and how.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target<'a> {
@@ -153,12 +156,21 @@ struct DiskSink<'a> {
     directory: PathBuf,
 }
 
+/// A file of the block that becomes durable as it grows, so that no sync of the log waits behind all of it.
 #[derive(Debug)]
-struct BlockFile(Box<dyn File>);
+struct BlockFile {
+    file: Box<dyn File>,
+    unsynced: usize,
+}
 
 impl io::Write for BlockFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.append(bytes)?;
+        self.file.append(bytes)?;
+        self.unsynced += bytes.len();
+        if self.unsynced >= SYNC_EVERY {
+            self.file.sync()?;
+            self.unsynced = 0;
+        }
         Ok(bytes.len())
     }
 
@@ -171,10 +183,11 @@ impl BlockSink for DiskSink<'_> {
     type File = BlockFile;
 
     fn create(&mut self, rel_path: &str) -> io::Result<BlockFile> {
-        self.disk.create(&self.directory.join(rel_path)).map(BlockFile)
+        let file = self.disk.create(&self.directory.join(rel_path))?;
+        Ok(BlockFile { file, unsynced: 0 })
     }
 
     fn finish(&mut self, file: BlockFile) -> io::Result<()> {
-        file.0.sync()
+        file.file.sync()
     }
 }

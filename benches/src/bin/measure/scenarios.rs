@@ -203,24 +203,27 @@ fn slow(program: &Program, folder: &Path, size: &Size) -> anyhow::Result<Rows> {
     if Command::new("strace").arg("-V").output().is_err() {
         return Ok(vec![("slow syncs".to_owned(), "skipped: no strace on this machine".to_owned())]);
     }
-    for milliseconds in [0, 10, 50] {
-        // As many requests on their way as there are groups of 2,000 series: a shard of a sender waits for its answer.
-        let fleet = recent(size.series * 2, 31)?;
+    // As many requests on their way as there are groups of 2,000 series: a shard of a sender waits for its answer.
+    for factor in [2, 4] {
+        let fleet = recent(size.series * factor, 61)?;
         let connections = usize::try_from(fleet.series.div_ceil(2_000))?;
-        let own = folder.join(milliseconds.to_string());
-        std::fs::create_dir_all(&own)?;
-        let server = Server::start_slow(program, &own, Duration::from_millis(milliseconds))?;
-        let wide = |rounds| Plan { connections, ..plan(&server, program, &fleet, rounds) };
-        complete(&run(&wide(0..1))?)?;
-        let report = run(&wide(1..31))?;
-        complete(&report)?;
-        rows.push((
-            format!(
-                "{} k series, {connections} connections, syncs {milliseconds} ms slower",
-                size.series / 500
-            ),
-            format!("{:.2} M samples a second; {}", report.rate() / 1e6, acknowledgement(&report)),
-        ));
+        for milliseconds in [0, 10, 50] {
+            let own = folder.join(format!("{factor}-{milliseconds}"));
+            std::fs::create_dir_all(&own)?;
+            let server = Server::start_slow(program, &own, Duration::from_millis(milliseconds))?;
+            let wide =
+                |rounds| Plan { connections, wave_bytes: 4 << 30, ..plan(&server, program, &fleet, rounds) };
+            complete(&run(&wide(0..1))?)?;
+            let report = run(&wide(1..61))?;
+            complete(&report)?;
+            rows.push((
+                format!(
+                    "{connections} connections, {} k series, syncs {milliseconds} ms slower",
+                    fleet.series / 1000
+                ),
+                format!("{:.2} M samples a second; {}", report.rate() / 1e6, acknowledgement(&report)),
+            ));
+        }
     }
     Ok(rows)
 }
