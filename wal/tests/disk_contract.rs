@@ -129,3 +129,30 @@ fn a_source_gives_exact_ranges_or_an_end_of_file() {
         assert!(disk.space(dir).unwrap().available > 0);
     });
 }
+
+/// A program that another thread is starting holds copies of all descriptors for a moment; a lock given back must not live
+/// on in them.
+#[test]
+fn a_lock_is_given_back_at_once_while_programs_are_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = real_disk();
+    let path = dir.path().join("lock");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    assert!(std::process::Command::new("true").status().unwrap().success());
+                }
+            });
+        }
+        for round in 0..2000 {
+            let held = disk.lock(&path).unwrap();
+            if held.is_none() {
+                done.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+            assert!(held.is_some(), "round {round}: somebody still has it");
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}

@@ -26,10 +26,19 @@ struct RealFile {
 
 #[derive(Debug)]
 struct RealLock {
-    _file: fs::File,
+    file: fs::File,
 }
 
 impl Lock for RealLock {}
+
+/// Closing our descriptor is not enough: a child that another thread is about to start holds a copy of it until it
+/// has become its own program, and the lock lives as long as any copy. Unlocking ends it for all of them.
+impl Drop for RealLock {
+    fn drop(&mut self) {
+        // A failure leaves what closing does: the lock ends with the last copy.
+        let _released = self.file.unlock();
+    }
+}
 
 fn opened(file: fs::File) -> io::Result<Box<dyn File>> {
     let end = file.metadata()?.len();
@@ -110,7 +119,7 @@ impl Disk for RealDisk {
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
         let file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(RealLock { _file: file }))),
+            Ok(()) => Ok(Some(Box::new(RealLock { file }))),
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(error)) => Err(error),
         }
