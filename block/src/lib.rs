@@ -55,6 +55,7 @@ mod chunk;
 mod chunkfile;
 pub mod codec;
 mod error;
+mod histogram;
 mod index;
 pub mod json;
 mod labels;
@@ -78,6 +79,7 @@ pub use chunkfile::{
     check_chunk_file_header, read_chunk, record_len, record_size,
 };
 pub use error::{Advice, Corrupt, Error};
+pub use histogram::{CUSTOM_BUCKETS, Counts, Histogram, ResetHint, Span};
 pub use index::{IndexReader, IndexSeries, IndexWriter, Stage, Toc, WrittenIndex};
 pub use labels::{
     Labels, LabelsBuilder, LabelsIter, LabelsRef, METRIC_NAME, MatchOp, Matcher, SeriesHash, SeriesHasher,

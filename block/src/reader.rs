@@ -251,7 +251,9 @@ fn without(chunk: &Chunk, deleted: &[TimeRange]) -> Result<Option<TimedChunk>, E
         if deleted.iter().any(|interval| interval.contains(sample.t)) {
             continue;
         }
-        let Value::Float(value) = sample.value;
+        let Value::Float(value) = sample.value else {
+            return Err(Error::invalid("chunk", "only chunks of floats can be encoded anew"));
+        };
         if !appender.append(&mut bytes, sample.t, value) {
             return Err(Error::invalid("chunk", "it has more samples than a chunk can hold"));
         }

@@ -3,6 +3,7 @@
 //! Values are compared by their bits: NaN payloads carry meaning (see [`STALE_NAN_BITS`]), and `-0.0` is not `0.0`.
 
 use crate::Error;
+use crate::histogram::Histogram;
 use crate::time::Timestamp;
 
 /// The bits of the value that marks a series as ended (Prometheus `model/value`): a signalling NaN.
@@ -16,12 +17,13 @@ pub fn is_stale(value: f64) -> bool {
     value.to_bits() == STALE_NAN_BITS
 }
 
-/// What a series was at one moment. Floats today; native histograms join as a second variant.
+/// What a series was at one moment.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub enum Value {
     /// A plain number.
     Float(f64),
+    /// A native histogram.
+    Histogram(Box<Histogram>),
 }
 
 impl PartialEq for Value {
@@ -29,6 +31,8 @@ impl PartialEq for Value {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Float(a), Self::Float(b)) => a.to_bits() == b.to_bits(),
+            (Self::Histogram(a), Self::Histogram(b)) => a == b,
+            _ => false,
         }
     }
 }
@@ -38,6 +42,8 @@ impl PartialEq for Value {
 pub struct Sample {
     /// When.
     pub t: Timestamp,
+    /// When the counter behind it began to count; 0 if that is not known.
+    pub start: Timestamp,
     /// What.
     pub value: Value,
 }
@@ -45,7 +51,12 @@ pub struct Sample {
 impl Sample {
     /// A float sample.
     pub const fn float(t: Timestamp, value: f64) -> Self {
-        Self { t, value: Value::Float(value) }
+        Self { t, start: 0, value: Value::Float(value) }
+    }
+
+    /// A histogram sample.
+    pub fn histogram(t: Timestamp, value: Histogram) -> Self {
+        Self { t, start: 0, value: Value::Histogram(Box::new(value)) }
     }
 }
 
