@@ -167,6 +167,12 @@ impl Fleet {
         }
     }
 
+    /// How often the target of `series` gets a new name within `rounds`, the first of which does not count.
+    pub fn renamed(&self, series: u64, rounds: Range<u64>) -> u64 {
+        let target = series / METRICS_PER_TARGET;
+        self.generation(target, rounds.end.saturating_sub(1)) - self.generation(target, rounds.start)
+    }
+
     /// How often `target` has restarted by `round`.
     const fn generation(&self, target: u64, round: u64) -> u64 {
         match self.churn_rounds {

@@ -4,7 +4,7 @@
 //! as the dump that a reader of the blocks must print. Rooms, in reading order: `fleet` (which series exist and what
 //! they read at a round), `request` (a remote write body), `dump` (the same samples as `promtool tsdb dump` prints them),
 //! `http` (a client of one connection), `load` (waves of requests and what was acknowledged), `process` (what a
-//! server process has used so far).
+//! server process has used so far), `server` (a server process, started and killed).
 //!
 //! Nothing here uses a room of the server: what is measured is measured through its public door.
 
@@ -16,6 +16,7 @@ mod http;
 mod load;
 mod process;
 mod request;
+mod server;
 
 pub use dump::{go_float, write_dump};
 pub use fleet::{Fleet, METRICS_PER_TARGET, Shape};
@@ -23,3 +24,4 @@ pub use http::{Client, Response};
 pub use load::{Plan, Report, run};
 pub use process::{Usage, usage};
 pub use request::{RequestWriter, body};
+pub use server::{Program, Server, build_receiver, folder_bytes};

@@ -11,6 +11,8 @@ pub struct Usage {
     pub resident: u64,
     /// The most that was ever resident, in bytes: what `getrusage` calls `ru_maxrss`.
     pub peak: u64,
+    /// Bytes that it caused to be written to disks.
+    pub written: u64,
 }
 
 /// Reads `/proc/<pid>`; the kernel counts time in ticks of 10 ms.
@@ -28,7 +30,14 @@ pub fn usage(pid: u32) -> io::Result<Usage> {
         let number = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
         number.unwrap_or(0) * 1024
     };
-    Ok(Usage { cpu_ms: (ticks(11) + ticks(12)) * 10, resident: kilobytes("VmRSS"), peak: kilobytes("VmHWM") })
+    let io = fs::read_to_string(format!("/proc/{pid}/io"))?;
+    let written = io.lines().find_map(|line| line.strip_prefix("write_bytes:")?.trim().parse().ok());
+    Ok(Usage {
+        cpu_ms: (ticks(11) + ticks(12)) * 10,
+        resident: kilobytes("VmRSS"),
+        peak: kilobytes("VmHWM"),
+        written: written.unwrap_or(0),
+    })
 }
 
 #[cfg(test)]

@@ -6,18 +6,17 @@
 //! `--peer` sends the same load to the Prometheus of `benches/peers/bin`. Slow syncs are made by `strace`, which delays
 //! every fdatasync and fsync of the unchanged program; without strace that scenario is skipped and says so.
 
+mod scale;
 mod scenarios;
-mod server;
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::Context;
 use clap::Parser;
 
+use sarsen_benches::{Program, build_receiver};
 use scenarios::{Scenario, Size};
-use server::Program;
 
 /// Starts a server, loads it, reads what it used.
 #[derive(Parser)]
@@ -27,7 +26,7 @@ struct Arguments {
     /// Series of `known`, `churn`, `cut` and `slow`.
     #[arg(long, default_value_t = 100_000)]
     series: u64,
-    /// Series of `memory`.
+    /// Series of `memory` and `window`, and of `tenants` in halves.
     #[arg(long, default_value_t = 1_000_000)]
     many_series: u64,
     /// Samples of each series.
@@ -53,7 +52,7 @@ fn main() -> anyhow::Result<()> {
         (true, Some(path)) => Program::prometheus(path, &arguments.with),
         (true, None) => Program::prometheus("benches/peers/bin/prometheus", &arguments.with),
         (false, Some(path)) => Program::sarsen(path, &arguments.with),
-        (false, None) => Program::sarsen(build()?, &arguments.with),
+        (false, None) => Program::sarsen(build_receiver()?, &arguments.with),
     };
     let scratch = arguments.scratch.unwrap_or_else(std::env::temp_dir);
     let size = Size { series: arguments.series, many: arguments.many_series, samples: arguments.samples };
@@ -72,15 +71,4 @@ fn main() -> anyhow::Result<()> {
         screen.flush()?;
     }
     Ok(())
-}
-
-/// Builds the receiver as it is shipped and says where it is.
-fn build() -> anyhow::Result<PathBuf> {
-    let arguments = ["build", "--release", "-q", "-p", "sarsen-server", "--no-default-features"];
-    let features = ["--features", "receive", "--bin", "sarsen-receive"];
-    let status = Command::new("cargo").args(arguments).args(features).status()?;
-    anyhow::ensure!(status.success(), "the receiver did not build");
-    let own = std::env::current_exe()?;
-    let folder = own.parent().context("this program lies nowhere")?;
-    Ok(folder.join("sarsen-receive"))
 }

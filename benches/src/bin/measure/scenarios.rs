@@ -6,9 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
-use sarsen_benches::{Fleet, Plan, Report, run};
+use sarsen_benches::{Fleet, Plan, Program, Report, Server, folder_bytes, run};
 
-use crate::server::{Program, Server};
+use crate::scale;
 
 const TWO_HOURS: i64 = 7_200_000;
 
@@ -25,6 +25,10 @@ pub(crate) enum Scenario {
     Cut,
     /// Every sync takes 10 and 50 ms longer.
     Slow,
+    /// Two hours of many series under churn, and back after `kill -9`.
+    Window,
+    /// Many small tenants against one large one: resident memory.
+    Tenants,
 }
 
 /// How large the scenarios are.
@@ -34,10 +38,11 @@ pub(crate) struct Size {
     pub(crate) samples: u64,
 }
 
-type Rows = Vec<(String, String)>;
+pub(crate) type Rows = Vec<(String, String)>;
 
 impl Scenario {
-    pub(crate) const ALL: [Self; 5] = [Self::Known, Self::Churn, Self::Memory, Self::Cut, Self::Slow];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Known, Self::Churn, Self::Memory, Self::Cut, Self::Slow, Self::Window, Self::Tenants];
 
     pub(crate) fn run(self, program: &Program, folder: &Path, size: &Size) -> anyhow::Result<Rows> {
         match self {
@@ -46,11 +51,13 @@ impl Scenario {
             Self::Memory => memory(program, folder, size),
             Self::Cut => cut(program, folder, size),
             Self::Slow => slow(program, folder, size),
+            Self::Window => scale::window(program, folder, size),
+            Self::Tenants => scale::tenants(program, folder, size),
         }
     }
 }
 
-fn plan(server: &Server, program: &Program, fleet: &Fleet, rounds: std::ops::Range<u64>) -> Plan {
+pub(crate) fn plan(server: &Server, program: &Program, fleet: &Fleet, rounds: std::ops::Range<u64>) -> Plan {
     Plan {
         fleet: fleet.clone(),
         rounds,
@@ -66,18 +73,18 @@ fn plan(server: &Server, program: &Program, fleet: &Fleet, rounds: std::ops::Ran
 }
 
 /// A fleet whose last of `rounds` scrapes is now.
-fn recent(series: u64, rounds: u64) -> anyhow::Result<Fleet> {
+pub(crate) fn recent(series: u64, rounds: u64) -> anyhow::Result<Fleet> {
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
     Ok(Fleet::steady(series, now - i64::try_from(rounds + 1)? * 15_000))
 }
 
-fn complete(report: &Report) -> anyhow::Result<()> {
+pub(crate) fn complete(report: &Report) -> anyhow::Result<()> {
     let complaint = report.complaint.as_deref().unwrap_or("");
     anyhow::ensure!(report.refused == 0, "{} samples refused: {complaint}", report.refused);
     Ok(())
 }
 
-fn acknowledgement(report: &Report) -> String {
+pub(crate) fn acknowledgement(report: &Report) -> String {
     let milliseconds = |share| report.quantile(share).as_secs_f64() * 1e3;
     format!(
         "p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
@@ -91,10 +98,10 @@ fn known(program: &Program, folder: &Path, size: &Size) -> anyhow::Result<Rows> 
     let fleet = recent(size.series, size.samples + 1)?;
     let server = Server::start(program, folder)?;
     complete(&run(&plan(&server, program, &fleet, 0..1))?)?;
-    let (before, log_before) = (server.usage()?, folder_size(&program.log_folder(folder)));
+    let (before, log_before) = (server.usage()?, folder_bytes(&program.log_folder(folder)));
     let report = run(&plan(&server, program, &fleet, 1..size.samples + 1))?;
     complete(&report)?;
-    let (after, log_after) = (server.usage()?, folder_size(&program.log_folder(folder)));
+    let (after, log_after) = (server.usage()?, folder_bytes(&program.log_folder(folder)));
     let cpu = (after.cpu_ms - before.cpu_ms) as f64 / 1e3;
     let samples = report.acknowledged as f64;
     let name = format!("{} k known series, {} samples each", size.series / 1000, size.samples);
@@ -232,9 +239,4 @@ fn slow(program: &Program, folder: &Path, size: &Size) -> anyhow::Result<Rows> {
 fn has_block(database: &Path) -> bool {
     let entries = std::fs::read_dir(database).into_iter().flatten().flatten();
     entries.into_iter().any(|entry| entry.path().join("meta.json").is_file() && entry.file_name().len() == 26)
-}
-
-fn folder_size(folder: &Path) -> u64 {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.into_iter().filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
 }

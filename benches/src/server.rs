@@ -6,49 +6,53 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::http::Client;
+use crate::process::{Usage, usage};
 use anyhow::Context;
-use sarsen_benches::{Client, Usage, usage};
 
 /// Which program, and how it wants to be told its folder and ports.
-pub(crate) struct Program {
+#[derive(Debug, Clone)]
+pub struct Program {
     path: PathBuf,
     further: Vec<String>,
     kind: Kind,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Sarsen,
     Prometheus,
 }
 
 impl Program {
-    pub(crate) fn sarsen(path: impl AsRef<Path>, further: &[String]) -> Self {
+    /// A `sarsen-receive`.
+    pub fn sarsen(path: impl AsRef<Path>, further: &[String]) -> Self {
         Self { path: path.as_ref().to_owned(), further: further.to_vec(), kind: Kind::Sarsen }
     }
 
-    pub(crate) fn prometheus(path: impl AsRef<Path>, further: &[String]) -> Self {
+    /// A Prometheus as a receiver of remote write.
+    pub fn prometheus(path: impl AsRef<Path>, further: &[String]) -> Self {
         Self { path: path.as_ref().to_owned(), further: further.to_vec(), kind: Kind::Prometheus }
     }
 
     /// Where it takes remote write.
-    pub(crate) const fn write_path(&self) -> &'static str {
+    pub const fn write_path(&self) -> &'static str {
         match self.kind {
             Kind::Sarsen => "/api/v1/receive",
             Kind::Prometheus => "/api/v1/write",
         }
     }
 
-    /// The database of the default tenant and the log in it.
-    pub(crate) fn log_folder(&self, folder: &Path) -> PathBuf {
+    /// The log in the database of the default tenant.
+    pub fn log_folder(&self, folder: &Path) -> PathBuf {
         match self.kind {
             Kind::Sarsen => self.database(folder).join("log"),
             Kind::Prometheus => self.database(folder).join("wal"),
         }
     }
 
-    /// Where blocks appear.
-    pub(crate) fn database(&self, folder: &Path) -> PathBuf {
+    /// The database of the default tenant: where blocks appear.
+    pub fn database(&self, folder: &Path) -> PathBuf {
         match self.kind {
             Kind::Sarsen => folder.join("default-tenant"),
             Kind::Prometheus => folder.to_owned(),
@@ -83,22 +87,41 @@ impl Program {
 }
 
 /// A running server. Killed when dropped.
-pub(crate) struct Server {
+#[derive(Debug)]
+pub struct Server {
     child: Child,
     /// `host:port` that takes remote write.
-    pub(crate) write: String,
-    /// Time from start until ready.
-    pub(crate) ready_after: Duration,
+    pub write: String,
+    /// `host:port` that says whether it is ready.
+    probe: String,
+    begin: Instant,
+    /// Time from start until ready; zero before.
+    pub ready_after: Duration,
 }
 
 impl Server {
-    pub(crate) fn start(program: &Program, folder: &Path) -> anyhow::Result<Self> {
+    /// Starts a program on a folder and waits until it says that it is ready.
+    ///
+    /// # Errors
+    /// If it cannot be started, ends, or is not ready within five minutes.
+    pub fn start(program: &Program, folder: &Path) -> anyhow::Result<Self> {
+        Self::start_under(program, folder, None)?.ready()
+    }
+
+    /// Starts a program on a folder and does not wait.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start_without_waiting(program: &Program, folder: &Path) -> anyhow::Result<Self> {
         Self::start_under(program, folder, None)
     }
 
-    /// Starts with every fdatasync and fsync taking `slow` longer.
-    pub(crate) fn start_slow(program: &Program, folder: &Path, slow: Duration) -> anyhow::Result<Self> {
-        Self::start_under(program, folder, Some(slow))
+    /// Starts with every fdatasync and fsync taking `slow` longer, by means of strace.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_slow(program: &Program, folder: &Path, slow: Duration) -> anyhow::Result<Self> {
+        Self::start_under(program, folder, Some(slow))?.ready()
     }
 
     fn start_under(program: &Program, folder: &Path, slow: Option<Duration>) -> anyhow::Result<Self> {
@@ -119,16 +142,29 @@ impl Server {
         let begin = Instant::now();
         let child = command.spawn().with_context(|| format!("starting {}", program.path.display()))?;
         let probe = if program.kind == Kind::Sarsen { http } else { write };
-        let mut server = Self { child, write: format!("127.0.0.1:{write}"), ready_after: Duration::ZERO };
-        server.wait_until_ready(&format!("127.0.0.1:{probe}"))?;
-        server.ready_after = begin.elapsed();
-        Ok(server)
+        Ok(Self {
+            child,
+            write: format!("127.0.0.1:{write}"),
+            probe: format!("127.0.0.1:{probe}"),
+            begin,
+            ready_after: Duration::ZERO,
+        })
     }
 
-    fn wait_until_ready(&mut self, probe: &str) -> anyhow::Result<()> {
+    /// Waits until it says that it is ready.
+    ///
+    /// # Errors
+    /// If it ends, or is not ready within five minutes.
+    pub fn ready(mut self) -> anyhow::Result<Self> {
+        self.wait_until_ready()?;
+        self.ready_after = self.begin.elapsed();
+        Ok(self)
+    }
+
+    fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let begin = Instant::now();
         loop {
-            if let Ok(answer) = Client::new(probe).get("/-/ready")
+            if let Ok(answer) = Client::new(self.probe.as_str()).get("/-/ready")
                 && answer.status == 200
             {
                 return Ok(());
@@ -144,16 +180,24 @@ impl Server {
         }
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// The process.
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
+    /// What it has used so far.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn usage(&self) -> anyhow::Result<Usage> {
         Ok(usage(self.pid())?)
     }
 
     /// Kills it as a power cut would, as far as a process can tell.
-    pub(crate) fn kill(mut self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// If it cannot be killed.
+    pub fn kill(mut self) -> anyhow::Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
@@ -175,4 +219,31 @@ impl Drop for Server {
 /// A port that nobody listens on just now.
 fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Builds the receiver as it is shipped and says where it is.
+///
+/// # Errors
+/// If it does not build.
+pub fn build_receiver() -> anyhow::Result<PathBuf> {
+    let arguments = ["build", "--release", "-q", "-p", "sarsen-server", "--no-default-features"];
+    let features = ["--features", "receive", "--bin", "sarsen-receive"];
+    let status = Command::new("cargo").args(arguments).args(features).status()?;
+    anyhow::ensure!(status.success(), "the receiver did not build");
+    let own = std::env::current_exe()?;
+    // A bench lies one folder deeper than a program.
+    let folders = own.ancestors().skip(1).take(2);
+    let found = folders.map(|folder| folder.join("sarsen-receive")).find(|path| path.is_file());
+    found.context("the receiver was built, but does not lie beside this program")
+}
+
+/// Bytes of all files below a folder.
+pub fn folder_bytes(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let sizes = entries.map(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => folder_bytes(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    });
+    sizes.sum()
 }

@@ -1,0 +1,180 @@
+//! The table: what was measured, multiplied by the deployment, beside the estimate of the target platform.
+
+use crate::{Arguments, Measured};
+
+/// What the target platform wrote down for itself: bytes in the bucket for each resolution.
+const ESTIMATE_RAW: f64 = 350e9;
+const ESTIMATE_5M: f64 = 75e9;
+const ESTIMATE_1H: f64 = 36e9;
+/// Clusters that the platform means to grow to.
+const GROWN: u64 = 10;
+/// How much of a limit may be planned for: cores for the worst minute, memory and volume for what is not foreseen.
+const USABLE_CORES: f64 = 0.7;
+const USABLE_REST: f64 = 0.8;
+
+const NOT_YET: &str = "not built yet: its issue adds the row";
+
+/// A deployment and what a receiver of it needs for a series.
+struct Sizing<'a> {
+    arguments: &'a Arguments,
+    measured: &'a Measured,
+}
+
+impl Sizing<'_> {
+    fn interval(&self) -> f64 {
+        self.arguments.interval.max(1) as f64
+    }
+
+    fn cpu_per_sample(&self) -> f64 {
+        self.measured.cpu_seconds / self.measured.samples as f64
+    }
+
+    fn memory_per_series(&self) -> f64 {
+        let used = self.measured.resident_peak.saturating_sub(self.measured.resident_empty);
+        used as f64 / self.arguments.measured as f64
+    }
+
+    fn block_per_sample(&self) -> f64 {
+        (self.measured.block_index + self.measured.block_chunks) as f64 / self.measured.block_samples as f64
+    }
+
+    /// Bytes of the volume that an active series takes: what belongs to the head, and its blocks until they may go.
+    fn volume_per_series(&self) -> f64 {
+        let head = self.measured.head_bytes as f64 / self.arguments.measured as f64;
+        let hours = self.arguments.local_retention as f64 + 2.0;
+        head + self.block_per_sample() * hours * 3600.0 / self.interval()
+    }
+
+    /// Largest numbers of series that a receiver has cores, memory and volume for.
+    fn fits(&self) -> [(&'static str, f64); 3] {
+        let given = self.arguments;
+        let cores = given.receiver_millicores as f64 / 1000.0 * USABLE_CORES;
+        let memory = given.receiver_memory as f64 * f64::from(1 << 20) * USABLE_REST;
+        let volume = given.receiver_volume as f64 * f64::from(1 << 30) * USABLE_REST;
+        [
+            ("cores", cores / self.cpu_per_sample() * self.interval()),
+            ("memory", (memory - self.measured.resident_empty as f64).max(0.0) / self.memory_per_series()),
+            ("volume", volume / self.volume_per_series()),
+        ]
+    }
+
+    fn raw_bucket(&self, clusters: u64) -> f64 {
+        let series = (clusters * self.arguments.series * self.arguments.replication) as f64;
+        let seconds = self.arguments.retention_raw as f64 * 86_400.0;
+        series * seconds / self.interval() * self.block_per_sample()
+    }
+}
+
+fn row(what: &str, value: &str) {
+    println!("| {what} | {value} |");
+}
+
+fn gigabytes(bytes: f64) -> String {
+    format!("{:.1} GB", bytes / 1e9)
+}
+
+pub(crate) fn print(arguments: &Arguments, measured: &Measured) {
+    let sizing = Sizing { arguments, measured };
+    measured_rows(&sizing);
+    for clusters in [arguments.clusters, GROWN] {
+        deployment(&sizing, clusters);
+    }
+    verdict(&sizing);
+}
+
+fn measured_rows(sizing: &Sizing<'_>) {
+    let (given, measured) = (sizing.arguments, sizing.measured);
+    println!("\n| measured with {} series every {} s | value |\n|---|---|", given.measured, given.interval);
+    row("samples", &format!("{}", measured.samples));
+    row("CPU a sample, births and cut included", &format!("{:.0} ns", sizing.cpu_per_sample() * 1e9));
+    row("resident memory, no series", &format!("{} MiB", measured.resident_empty >> 20));
+    row("peak resident memory an active series", &format!("{:.0} B", sizing.memory_per_series()));
+    row("log a sample", &format!("{:.2} B", measured.log_per_sample));
+    let written = measured.written as f64 / measured.samples as f64;
+    row("written to disk a sample, everything", &format!("{written:.2} B"));
+    row(
+        "wire a sample (remote write 1.0)",
+        &format!("{:.2} B", measured.wire_bytes as f64 / measured.samples as f64),
+    );
+    row("block a sample, index included", &format!("{:.2} B", sizing.block_per_sample()));
+    let names = measured.block_series as f64 / given.measured as f64;
+    row("series of a block for an active one", &format!("{names:.2}"));
+}
+
+fn deployment(sizing: &Sizing<'_>, clusters: u64) {
+    let (given, measured) = (sizing.arguments, sizing.measured);
+    let receivers = given.receivers.max(1) as f64;
+    let series = (clusters * given.series) as f64;
+    let copies = series * given.replication as f64;
+    let rate = copies / sizing.interval();
+    let tenants = given.tenants.unwrap_or(clusters);
+    let wire = rate * measured.wire_bytes as f64 / measured.samples as f64;
+    println!(
+        "\n| {clusters} clusters, {tenants} tenants, {:.2} M series, {} copies | needed | the platform's estimate |\n|---|---|---|",
+        series / 1e6,
+        given.replication
+    );
+    let line = |what: &str, needed: String, estimate: String| println!("| {what} | {needed} | {estimate} |");
+    let cores = rate * sizing.cpu_per_sample() / receivers;
+    let (had, memory_had) =
+        (given.receiver_millicores as f64 / 1000.0, given.receiver_memory as f64 / 1024.0);
+    line("a receiver: cores", format!("{cores:.3}"), format!("{had:.1}"));
+    let memory = measured.resident_empty as f64 + copies / receivers * sizing.memory_per_series();
+    line(
+        "a receiver: memory",
+        format!("{:.2} GiB", memory / f64::from(1 << 30)),
+        format!("{memory_had:.1} GiB"),
+    );
+    let volume = copies / receivers * sizing.volume_per_series();
+    let volume_had = format!("{} GiB", given.receiver_volume);
+    line("a receiver: volume", format!("{:.1} GiB", volume / f64::from(1 << 30)), volume_had);
+    line("all receivers: wire in", format!("{:.2} MB/s", wire / 1e6), "-".to_owned());
+    let log = rate * measured.log_per_sample;
+    line("all receivers: log written", format!("{:.2} MB/s", log / 1e6), "-".to_owned());
+    let days = given.retention_raw;
+    let raw = gigabytes(sizing.raw_bucket(clusters));
+    line(&format!("bucket: raw, {days} d, blocks of 2 h"), raw, gigabytes(ESTIMATE_RAW));
+    for (name, days, estimate) in
+        [("5 m", given.retention_5m, ESTIMATE_5M), ("1 h", given.retention_1h, ESTIMATE_1H)]
+    {
+        line(&format!("bucket: {name}, {days} d"), NOT_YET.to_owned(), gigabytes(estimate));
+    }
+    let delay = format!("bucket: replaced blocks, {} h", given.delete_delay);
+    let queries = format!("query: {} range queries a second", given.queries);
+    for role in [delay.as_str(), "compactor", "store gateway", queries.as_str()] {
+        line(role, NOT_YET.to_owned(), "-".to_owned());
+    }
+}
+
+fn verdict(sizing: &Sizing<'_>) {
+    let given = sizing.arguments;
+    println!();
+    for (what, series) in sizing.fits() {
+        println!("{what}: a receiver has room for {:.0} k series", series / 1e3);
+    }
+    let least = sizing.fits().into_iter().min_by(|a, b| a.1.total_cmp(&b.1));
+    let Some((what, fits)) = least else { return };
+    println!(
+        "So at most {:.0} k active series fit a receiver of {} millicores, {} MiB and {} GiB ({what} end first; planned up to {:.0} % of the \
+         cores and {:.0} % of the rest).",
+        fits / 1e3,
+        given.receiver_millicores,
+        given.receiver_memory,
+        given.receiver_volume,
+        USABLE_CORES * 100.0,
+        USABLE_REST * 100.0
+    );
+    for clusters in [given.clusters, GROWN] {
+        let each = (clusters * given.series * given.replication) as f64 / given.receivers.max(1) as f64;
+        if each > fits {
+            println!(
+                "CANNOT BE MET with {clusters} clusters: {:.0} k series for each of {} receivers.",
+                each / 1e3,
+                given.receivers
+            );
+        }
+        if sizing.raw_bucket(clusters) > ESTIMATE_RAW {
+            println!("CANNOT BE MET with {clusters} clusters: raw blocks take more than the estimate.");
+        }
+    }
+}
