@@ -21,7 +21,7 @@ use scenarios::{Scenario, Size};
 /// Starts a server, loads it, reads what it used.
 #[derive(Parser)]
 struct Arguments {
-    /// Which scenarios; all if none is named.
+    /// Which scenarios; all but `soak` if none is named.
     scenarios: Vec<Scenario>,
     /// Series of `known`, `churn`, `cut` and `slow`.
     #[arg(long, default_value_t = 100_000)]
@@ -32,6 +32,9 @@ struct Arguments {
     /// Samples of each series.
     #[arg(long, default_value_t = 60)]
     samples: u64,
+    /// How long `soak` takes.
+    #[arg(long, default_value_t = 60)]
+    minutes: u64,
     /// The program to measure; built from this workspace if not given.
     #[arg(long)]
     program: Option<PathBuf>,
@@ -55,7 +58,12 @@ fn main() -> anyhow::Result<()> {
         (false, None) => Program::sarsen(build_receiver()?, &arguments.with),
     };
     let scratch = arguments.scratch.unwrap_or_else(std::env::temp_dir);
-    let size = Size { series: arguments.series, many: arguments.many_series, samples: arguments.samples };
+    let size = Size {
+        series: arguments.series,
+        many: arguments.many_series,
+        samples: arguments.samples,
+        minutes: arguments.minutes,
+    };
     let chosen = if arguments.scenarios.is_empty() { Scenario::ALL.to_vec() } else { arguments.scenarios };
     let mut screen = std::io::stdout().lock();
     writeln!(screen, "| measured | value |\n|---|---|")?;

@@ -1,4 +1,4 @@
-//! The large scenarios: two hours of many series under churn, and many small tenants against one large one.
+//! The large scenarios: two hours of many series under churn, many small tenants against one large one, half a day.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -119,4 +119,43 @@ pub(crate) fn tenants(program: &Program, folder: &Path, size: &Size) -> anyhow::
             format!("{:.2} M", sent.acknowledged as f64 / parts.cpu_ms as f64 / 1e3),
         ),
     ])
+}
+
+/// Half a day of churning series in `--minutes`: blocks are cut and series forgotten all the while. For each two hours of the
+/// data, the most that was resident at the end of a round, the acknowledgements, and the bytes on disk beside blocks.
+pub(crate) fn soak(program: &Program, folder: &Path, size: &Size) -> anyhow::Result<Rows> {
+    const HOURS: i64 = 13;
+    let now = recent(1, 0)?.start;
+    let two_hours = 7_200_000;
+    let start = (now - HOURS * 3_600_000) / two_hours * two_hours;
+    let fleet = Fleet { churn_rounds: RENAMED_AFTER, ..Fleet::steady(size.series, start) };
+    let rounds = u64::try_from(HOURS * 240)?;
+    let pace = Duration::from_secs(size.minutes * 60) / u32::try_from(rounds)?;
+    let server = Server::start(program, folder)?;
+    let begin = Instant::now();
+    let mut rows = Rows::new();
+    let mut part = Report::default();
+    let mut resident = 0;
+    for round in 0..rounds {
+        let mut report = run(&plan(&server, program, &fleet, round..round + 1))?;
+        complete(&report)?;
+        part.latencies.append(&mut report.latencies);
+        resident = resident.max(server.usage()?.resident);
+        if (round + 1) % WINDOW == 0 || round + 1 == rounds {
+            part.latencies.sort_unstable();
+            let disk = folder_bytes(&program.database(folder)) >> 20;
+            rows.push((
+                format!("{} k series under churn, hours {} and on", size.series / 1000, round / WINDOW * 2),
+                format!(
+                    "{} MB resident at most, {disk} MB on disk; {}",
+                    resident >> 20,
+                    acknowledgement(&part)
+                ),
+            ));
+            (part, resident) = (Report::default(), 0);
+        }
+        let due = pace * u32::try_from(round + 1)?;
+        std::thread::sleep(due.saturating_sub(begin.elapsed()));
+    }
+    Ok(rows)
 }

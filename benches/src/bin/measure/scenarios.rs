@@ -29,6 +29,8 @@ pub(crate) enum Scenario {
     Window,
     /// Many small tenants against one large one: resident memory.
     Tenants,
+    /// Thirteen hours of churning series in `--minutes`, cuts included: whether memory stays flat. Only if named.
+    Soak,
 }
 
 /// How large the scenarios are.
@@ -36,6 +38,7 @@ pub(crate) struct Size {
     pub(crate) series: u64,
     pub(crate) many: u64,
     pub(crate) samples: u64,
+    pub(crate) minutes: u64,
 }
 
 pub(crate) type Rows = Vec<(String, String)>;
@@ -53,6 +56,7 @@ impl Scenario {
             Self::Slow => slow(program, folder, size),
             Self::Window => scale::window(program, folder, size),
             Self::Tenants => scale::tenants(program, folder, size),
+            Self::Soak => scale::soak(program, folder, size),
         }
     }
 }
