@@ -25,7 +25,7 @@ pub(crate) struct Upkeep {
     chance: u64,
     /// When the head was first seen with as many samples as it has now.
     quiet: Option<(Timestamp, u64)>,
-    /// Views that do not show the newest cut; whoever holds one reads memory behind it.
+    /// Views that were replaced; whoever holds one may read memory behind the newest cut.
     old_views: Vec<Weak<View>>,
     /// Memory before this moment is to be given back.
     collect_before: Option<Timestamp>,
@@ -150,7 +150,7 @@ impl Shared {
             }
         };
         let mut report = CutReport { block: None, range, series: 0, samples: 0, chunks: 0, bytes: 0 };
-        let mut view = self.view.write();
+        let view = Arc::clone(&self.view.read());
         let mut blocks = view.blocks.clone();
         if let Some(local) = local {
             let stats = local.info.meta.stats;
@@ -161,14 +161,19 @@ impl Shared {
             blocks.push(Arc::new(local));
             blocks::sort(&mut blocks);
         }
-        let old = std::mem::replace(&mut *view, Arc::new(View { blocks, head_from: end }));
         drop(view);
-        upkeep.old_views.push(Arc::downgrade(&old));
-        drop(old);
+        self.show(upkeep, View { blocks, head_from: end });
         self.head.write().begin_at(end);
         upkeep.collect_before = Some(end);
         (upkeep.log_has_old, upkeep.log_floor) = (true, end);
         Ok(report)
+    }
+
+    /// Gives readers a new view. The caller holds `upkeep`, so nobody else replaces it meanwhile.
+    pub(crate) fn show(&self, upkeep: &mut Upkeep, view: View) {
+        let old = std::mem::replace(&mut *self.view.write(), Arc::new(view));
+        upkeep.old_views.retain(|view| view.strong_count() > 0);
+        upkeep.old_views.push(Arc::downgrade(&old));
     }
 
     /// Lets the head take nothing before `end`; what the bound was before.
@@ -195,11 +200,12 @@ impl Shared {
 
     /// Gives memory behind the newest cut back, if nobody reads it.
     fn collect(&self, upkeep: &mut Upkeep, report: &mut MaintainReport) {
-        upkeep.old_views.retain(|view| view.strong_count() > 0);
-        if !upkeep.old_views.is_empty() {
+        let Some(before) = upkeep.collect_before else { return };
+        let reads = |view: &Weak<View>| view.upgrade().is_some_and(|view| view.head_from < before);
+        if upkeep.old_views.iter().any(reads) {
             return;
         }
-        let Some(before) = upkeep.collect_before.take() else { return };
+        upkeep.collect_before = None;
         let mut gc = Gc::new(&self.head.read(), before);
         while gc.step(&mut self.head.write()) {}
         report.forgotten += gc.forgotten();
@@ -251,21 +257,20 @@ impl Shared {
             self.shorten_log(&mut upkeep, &mut MaintainReport::default())?;
         }
         blocks::remove(self.disk.as_ref(), &self.directory, id)?;
-        let mut view = self.view.write();
-        let left = view.blocks.iter().filter(|local| local.info.id != id).cloned().collect();
-        *view = Arc::new(View { blocks: left, head_from: view.head_from });
+        let view = Arc::clone(&self.view.read());
+        let blocks = view.blocks.iter().filter(|local| local.info.id != id).cloned().collect();
+        self.show(&mut upkeep, View { blocks, head_from: view.head_from });
         Ok(true)
     }
 
     pub(crate) fn refresh(&self) -> Result<(), Error> {
-        let _upkeep = self.upkeep.lock();
+        let mut upkeep = self.upkeep.lock();
         let known = Arc::clone(&self.view.read());
         let found = blocks::load(self.disk.as_ref(), &self.directory, &known.blocks)?;
         for what in &found.set_aside {
             self.observer.block_set_aside(what);
         }
-        let mut view = self.view.write();
-        *view = Arc::new(View { blocks: found.blocks, head_from: view.head_from });
+        self.show(&mut upkeep, View { blocks: found.blocks, head_from: known.head_from });
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 
-use sarsen_block::{ChunkSet, Labels, Matcher, TimeRange, Timestamp};
+use sarsen_block::{ChunkSet, Decode, Labels, Matcher, SampleSet, TimeRange, Timestamp};
 use sarsen_tsdb::{Db, Options, Reason};
 use sarsen_wal::{Disk, SimDisk};
 use support::{Content, HOUR, START, builder, commit, read, read_all, series};
@@ -177,6 +177,26 @@ fn a_query_that_began_before_a_cut_reads_on() {
     let report = db.maintain(START + 3 * HOUR).unwrap();
     assert!(!report.memory_in_use && report.forgotten == 600);
     assert_eq!(read_all(&db), content);
+}
+
+#[test]
+fn a_query_that_began_before_a_removal_reads_on_after_the_next_cut() {
+    let db = builder(&disk(), Options::default()).open().unwrap();
+    let mut content = Content::new();
+    fill(&db, &mut content, 3, (START, START + 3 * HOUR + 120_000));
+    db.maintain(START + 3 * HOUR).unwrap();
+    let querier = db.querier(TimeRange::ALL);
+    let first = db.blocks()[0].id;
+    assert!(db.retire(first).unwrap());
+    fill(&db, &mut content, 3, (START + 3 * HOUR + 120_000, START + 5 * HOUR + 120_000));
+    assert!(db.maintain(START + 5 * HOUR).unwrap().memory_in_use, "the querier reads memory behind the cut");
+    let mut found = Decode::new(querier.select(&[]).unwrap(), TimeRange::ALL);
+    while let Some(series) = found.next().unwrap() {
+        assert_eq!(series.samples.len(), content[&series.labels].len());
+    }
+    drop(found);
+    drop(querier);
+    assert!(!db.maintain(START + 5 * HOUR).unwrap().memory_in_use);
 }
 
 #[test]
