@@ -1,21 +1,25 @@
-//! Births and samples collected for one append, and turned into frames.
+//! What is collected for one append, and turned into frames.
 //!
 //! A batch is filled row by row and emptied by [`Wal::append`](crate::Wal::append); its buffers are kept for the next
-//! one. In the log the births of a batch come before its samples. Large batches become several records, so that no
-//! frame grows without bound; a reader may therefore see the first part of a batch without the rest.
+//! one. In the log its records come in the order births, samples, late samples, deletions, exemplars, metadata; samples
+//! keep their order, also between kinds. Large batches become several records, so that no frame grows without bound; a
+//! reader may therefore see the first part of a batch without the rest.
 
-use sarsen_block::{LabelsRef, Timestamp};
+use sarsen_block::{Histogram, LabelsRef, TimeRange, Timestamp, Value};
 
 use crate::compress;
 use crate::error::Error;
 use crate::frame::{self, Codec};
 use crate::observer::Appended;
-use crate::record::SeriesId;
 use crate::record::births::BirthsEncoder;
+use crate::record::notes::NotesEncoder;
+use crate::record::rows::RowsEncoder;
 use crate::record::samples::SamplesEncoder;
+use crate::record::{LATE, ROWS, SeriesId};
 
-/// A record of births is closed when it holds this many bytes.
-const BIRTHS_BYTES: usize = 1 << 20;
+/// A record of births, of histograms or of anything else whose rows have no bounded length is closed when it holds this
+/// many bytes.
+const RECORD_BYTES: usize = 1 << 20;
 /// A record of samples is closed when it holds this many.
 const SAMPLES_COUNT: usize = 1 << 16;
 /// Records below this many bytes are not worth packing.
@@ -34,10 +38,16 @@ struct Part {
 }
 
 /// What one append brings to the log.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Batch {
     births: BirthsEncoder,
     samples: SamplesEncoder,
+    /// Samples that `samples` cannot hold, and everything after the first of them.
+    rows: RowsEncoder,
+    late: RowsEncoder,
+    deletions: NotesEncoder,
+    exemplars: NotesEncoder,
+    metadata: NotesEncoder,
     /// Stored payloads, one after the other, as `parts` says.
     stored: Vec<u8>,
     parts: Vec<Part>,
@@ -54,22 +64,42 @@ pub(crate) struct StoredRecord<'a> {
     pub(crate) checksum: u32,
 }
 
+impl Default for Batch {
+    fn default() -> Self {
+        Self::uncompressed()
+    }
+}
+
 impl Batch {
     /// An empty batch that packs large records with zstd.
     pub fn new() -> Self {
-        Self { compress: true, ..Self::default() }
+        Self { compress: true, ..Self::uncompressed() }
     }
 
     /// An empty batch that stores records as they are.
     pub fn uncompressed() -> Self {
-        Self::default()
+        Self {
+            births: BirthsEncoder::default(),
+            samples: SamplesEncoder::default(),
+            rows: RowsEncoder::default(),
+            late: RowsEncoder::default(),
+            deletions: NotesEncoder::deletions(),
+            exemplars: NotesEncoder::exemplars(),
+            metadata: NotesEncoder::metadata(),
+            stored: Vec::new(),
+            parts: Vec::new(),
+            scratch: Vec::new(),
+            packed: Vec::new(),
+            compress: false,
+            count: 0,
+        }
     }
 
     /// Adds a birth.
     pub fn birth(&mut self, id: SeriesId, labels: LabelsRef<'_>) {
         self.births.push(id, labels);
         self.count += 1;
-        if self.births.bytes() >= BIRTHS_BYTES {
+        if self.births.bytes() >= RECORD_BYTES {
             self.close_births();
         }
     }
@@ -77,14 +107,70 @@ impl Batch {
     /// Adds a sample of a series whose birth is in the log or in this batch. `bits` are those of the float.
     #[inline]
     pub fn sample(&mut self, id: SeriesId, t: Timestamp, bits: u64) {
+        if self.rows.count() > 0 {
+            return self.sample_with_start(id, t, 0, bits);
+        }
         self.samples.push(id, t, bits);
         self.count += 1;
         if self.samples.count() >= SAMPLES_COUNT {
+            self.close_samples();
+        }
+    }
+
+    /// Adds a float sample whose counter began at `start`; 0 says that this is not known.
+    pub fn sample_with_start(&mut self, id: SeriesId, t: Timestamp, start: Timestamp, bits: u64) {
+        self.rows.push_float(id, t, start, bits);
+        self.added_row();
+    }
+
+    /// Adds a histogram sample whose counters began at `start`; 0 says that this is not known.
+    pub fn histogram(&mut self, id: SeriesId, t: Timestamp, start: Timestamp, value: &Histogram) {
+        self.rows.push_histogram(id, t, start, value);
+        self.added_row();
+    }
+
+    /// Adds a sample that is older than the newest of its series.
+    pub fn late(&mut self, id: SeriesId, t: Timestamp, start: Timestamp, value: &Value) {
+        self.late.push(id, t, start, value);
+        self.count += 1;
+        if self.late.count() >= SAMPLES_COUNT || self.late.bytes() >= RECORD_BYTES {
             self.close();
         }
     }
 
-    /// How many births and samples have been added.
+    /// Adds a deletion. It does not touch samples of batches that come later.
+    pub fn deletion(&mut self, id: SeriesId, range: TimeRange) {
+        self.deletions.push_deletion(id, range);
+        self.added_note(self.deletions.bytes());
+    }
+
+    /// Adds an exemplar of a series. `bits` are those of its value.
+    pub fn exemplar(&mut self, id: SeriesId, t: Timestamp, bits: u64, labels: LabelsRef<'_>) {
+        self.exemplars.push_exemplar(id, t, bits, labels);
+        self.added_note(self.exemplars.bytes());
+    }
+
+    /// Adds what a series means: `kind` numbers its type, as the caller does.
+    pub fn metadata(&mut self, id: SeriesId, kind: u8, unit: &[u8], help: &[u8]) {
+        self.metadata.push_metadata(id, kind, unit, help);
+        self.added_note(self.metadata.bytes());
+    }
+
+    fn added_row(&mut self) {
+        self.count += 1;
+        if self.rows.count() >= SAMPLES_COUNT || self.rows.bytes() >= RECORD_BYTES {
+            self.close_samples();
+        }
+    }
+
+    fn added_note(&mut self, bytes: usize) {
+        self.count += 1;
+        if bytes >= RECORD_BYTES {
+            self.close();
+        }
+    }
+
+    /// How many rows of all kinds have been added.
     pub const fn len(&self) -> u64 {
         self.count
     }
@@ -100,12 +186,22 @@ impl Batch {
             + self.scratch.capacity()
             + self.packed.capacity()
             + self.births.capacity()
-            + self.samples.capacity();
+            + self.samples.capacity()
+            + self.rows.capacity()
+            + self.late.capacity()
+            + self.deletions.capacity()
+            + self.exemplars.capacity()
+            + self.metadata.capacity();
         if held > KEPT_BYTES {
-            *self = Self { compress: self.compress, ..Self::default() };
+            *self = Self { compress: self.compress, ..Self::uncompressed() };
         }
         self.births.clear();
         self.samples.clear();
+        self.rows.clear();
+        self.late.clear();
+        self.deletions.clear();
+        self.exemplars.clear();
+        self.metadata.clear();
         self.stored.clear();
         self.parts.clear();
         self.count = 0;
@@ -119,13 +215,44 @@ impl Batch {
         }
     }
 
-    /// Turns what was added since the last close into records: births first.
-    pub(crate) fn close(&mut self) {
+    /// Births and samples as records, in this order.
+    fn close_samples(&mut self) {
         self.close_births();
         if self.samples.count() > 0 {
             self.scratch.clear();
             self.samples.finish(&mut self.scratch);
             self.store();
+        }
+        if self.rows.count() > 0 {
+            self.scratch.clear();
+            self.rows.finish(ROWS, &mut self.scratch);
+            self.store();
+        }
+    }
+
+    /// Turns what was added since the last close into records, each before what may refer to it.
+    pub(crate) fn close(&mut self) {
+        self.close_samples();
+        if self.late.count() > 0 {
+            self.scratch.clear();
+            self.late.finish(LATE, &mut self.scratch);
+            self.store();
+        }
+        self.close_notes();
+    }
+
+    fn close_notes(&mut self) {
+        for kind in 0..3 {
+            let notes = match kind {
+                0 => &mut self.deletions,
+                1 => &mut self.exemplars,
+                _ => &mut self.metadata,
+            };
+            if notes.count() > 0 {
+                self.scratch.clear();
+                notes.finish(&mut self.scratch);
+                self.store();
+            }
         }
     }
 

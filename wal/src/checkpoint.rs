@@ -17,7 +17,7 @@ use crate::batch::Batch;
 use crate::disk::{Disk, File};
 use crate::error::Error;
 use crate::frame::{self, Codec};
-use crate::record::{Record, SeriesId};
+use crate::record::{LoggedValue, Record, Rows, SeriesId};
 use crate::replay::{Damage, Part, Step, replay};
 use crate::segment::{self, CHECKPOINT, LOG, Position, SegmentNo};
 
@@ -111,7 +111,15 @@ fn copy(
     loop {
         match walk.next()? {
             Step::Record(logged) if logged.part == Part::Log && logged.position.segment > upto => break,
-            Step::Record(logged) => copying.select(logged.record(&mut scratch)?, &mut batch)?,
+            Step::Record(logged) => {
+                let record = logged.record(&mut scratch)?;
+                let deletes = matches!(record, Record::Deletions(_));
+                copying.select(record, &mut batch)?;
+                // In a batch deletions come last: samples that follow this one must not come before it.
+                if deletes {
+                    file.put_batch(&mut batch)?;
+                }
+            }
             // A finished segment was synced to its end: what looks torn in it is damaged.
             Step::End(end) if end.torn_bytes > 0 && end.position.segment <= upto => {
                 let Position { segment, offset } = end.position;
@@ -145,16 +153,58 @@ impl Copying<'_, '_> {
             }
             Record::Samples(mut rows) => {
                 while let Some(sample) = rows.next()? {
-                    if sample.t >= self.keep.since && (self.keep.series)(sample.id) {
+                    if self.wants(sample.id, sample.t) {
                         batch.sample(sample.id, sample.t, sample.bits);
-                        self.report.samples.0 += 1;
-                    } else {
-                        self.report.samples.1 += 1;
+                    }
+                }
+            }
+            Record::Rows(rows) => self.select_rows(rows, false, batch)?,
+            Record::Late(rows) => self.select_rows(rows, true, batch)?,
+            Record::Deletions(mut rows) => {
+                while let Some(deletion) = rows.next()? {
+                    if deletion.range.max >= self.keep.since && (self.keep.series)(deletion.id) {
+                        batch.deletion(deletion.id, deletion.range);
+                    }
+                }
+            }
+            Record::Exemplars(mut rows) => {
+                while let Some(row) = rows.next()? {
+                    if row.t >= self.keep.since && (self.keep.series)(row.id) {
+                        batch.exemplar(row.id, row.t, row.bits, row.labels);
+                    }
+                }
+            }
+            Record::Metadata(mut rows) => {
+                while let Some(row) = rows.next()? {
+                    if (self.keep.series)(row.id) {
+                        batch.metadata(row.id, row.kind, row.unit, row.help);
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    fn select_rows(&mut self, mut rows: Rows<'_>, late: bool, batch: &mut Batch) -> Result<(), Error> {
+        while let Some(row) = rows.next()? {
+            if !self.wants(row.id, row.t) {
+                continue;
+            }
+            match row.value {
+                _ if late => batch.late(row.id, row.t, row.start, &row.value.decode()?),
+                LoggedValue::Float(bits) => batch.sample_with_start(row.id, row.t, row.start, bits),
+                LoggedValue::Histogram(value) => batch.histogram(row.id, row.t, row.start, &value.decode()?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a sample is needed; counts it.
+    fn wants(&mut self, id: SeriesId, t: Timestamp) -> bool {
+        let wanted = t >= self.keep.since && (self.keep.series)(id);
+        let counted = if wanted { &mut self.report.samples.0 } else { &mut self.report.samples.1 };
+        *counted += 1;
+        wanted
     }
 }
 

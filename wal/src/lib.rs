@@ -63,7 +63,10 @@ pub use disk::{
 pub use disk::{Fault, Operation, SimDisk, Survival};
 pub use error::{Advice, Error};
 pub use observer::{Appended, Unobserved, WalObserver};
-pub use record::{Births, LoggedSample, Record, Samples, SeriesId};
+pub use record::{
+    Births, Deletions, Exemplars, LoggedDeletion, LoggedExemplar, LoggedHistogram, LoggedMetadata, LoggedRow,
+    LoggedSample, LoggedValue, Metadata, Record, Rows, Samples, SeriesId,
+};
 pub use repair::{Lost, repair};
 pub use replay::{Damage, End, Logged, Part, Replay, Step, replay};
 pub use segment::{Position, SegmentNo};

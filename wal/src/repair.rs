@@ -27,7 +27,7 @@ pub struct Lost {
     pub records: u64,
     /// Births in those records.
     pub births: u64,
-    /// Samples in those records.
+    /// Samples of all kinds in those records.
     pub samples: u64,
 }
 
@@ -74,7 +74,8 @@ impl Lost {
         match Logged::new(Part::Log, found).record(scratch) {
             Ok(Record::Births(births)) => self.births += births.len(),
             Ok(Record::Samples(samples)) => self.samples += samples.len() as u64,
-            Err(_) => {}
+            Ok(Record::Rows(samples) | Record::Late(samples)) => self.samples += samples.len() as u64,
+            Ok(Record::Deletions(_) | Record::Exemplars(_) | Record::Metadata(_)) | Err(_) => {}
         }
     }
 }

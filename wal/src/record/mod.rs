@@ -1,4 +1,4 @@
-//! What we log: series births and samples.
+//! What we log: births of series, samples of every kind, deletions, exemplars, metadata.
 //!
 //! A record is a kind byte and a body whose form the kind alone decides; a changed form gets a new kind, and a kind
 //! that this version does not know is reported as such. Bodies are columns: numbers of one sort lie together, so that
@@ -8,6 +8,9 @@
 //! only announced, and bytes left over are an error.
 
 pub(crate) mod births;
+mod histogram;
+pub(crate) mod notes;
+pub(crate) mod rows;
 mod runs;
 pub(crate) mod samples;
 mod values;
@@ -19,12 +22,25 @@ use sarsen_block::codec::Reader;
 use crate::error::Error;
 
 pub use births::Births;
+pub use histogram::LoggedHistogram;
+pub use notes::{Deletions, Exemplars, LoggedDeletion, LoggedExemplar, LoggedMetadata, Metadata};
+pub use rows::{LoggedRow, LoggedValue, Rows};
 pub use samples::{LoggedSample, Samples};
 
 /// Kind byte of a record of births.
 pub(crate) const BIRTHS: u8 = 1;
 /// Kind byte of a record of float samples.
 pub(crate) const SAMPLES: u8 = 2;
+/// Kind byte of a record of samples of any kind.
+pub(crate) const ROWS: u8 = 3;
+/// Kind byte of a record of late samples of any kind.
+pub(crate) const LATE: u8 = 4;
+/// Kind byte of a record of deletions.
+pub(crate) const DELETIONS: u8 = 5;
+/// Kind byte of a record of exemplars.
+pub(crate) const EXEMPLARS: u8 = 6;
+/// Kind byte of a record of metadata.
+pub(crate) const METADATA: u8 = 7;
 
 /// The number of a series in its log: given at birth, never given again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -42,8 +58,18 @@ impl fmt::Display for SeriesId {
 pub enum Record<'a> {
     /// New series: number and labels.
     Births(Births<'a>),
-    /// Float samples of known series.
+    /// Float samples of known series, without start times.
     Samples(Samples<'a>),
+    /// Samples of any kind: histograms, floats with start times, and floats that lay between them.
+    Rows(Rows<'a>),
+    /// Samples of any kind that were older than the newest of their series when they came.
+    Late(Rows<'a>),
+    /// Ranges of known series that are not to be read any more.
+    Deletions(Deletions<'a>),
+    /// Exemplars of known series.
+    Exemplars(Exemplars<'a>),
+    /// What known series mean.
+    Metadata(Metadata<'a>),
 }
 
 impl<'a> Record<'a> {
@@ -56,6 +82,11 @@ impl<'a> Record<'a> {
         match reader.u8("kind")? {
             BIRTHS => Ok(Self::Births(Births::decode(reader)?)),
             SAMPLES => Ok(Self::Samples(Samples::decode(reader)?)),
+            ROWS => Ok(Self::Rows(Rows::decode(reader)?)),
+            LATE => Ok(Self::Late(Rows::decode(reader)?)),
+            DELETIONS => Ok(Self::Deletions(Deletions::decode(reader)?)),
+            EXEMPLARS => Ok(Self::Exemplars(Exemplars::decode(reader)?)),
+            METADATA => Ok(Self::Metadata(Metadata::decode(reader)?)),
             0 => Err(reader.corrupt("kind 0 is never written").into()),
             kind => Err(Error::Unsupported {
                 object: "a record of the log".to_owned(),
