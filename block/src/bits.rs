@@ -56,6 +56,13 @@ pub(crate) const fn tail(word: u64, used: u32) -> ([u8; 8], usize) {
     ((word << (64 - used)).to_be_bytes(), used.div_ceil(8) as usize)
 }
 
+/// The number in the first `n` bits of `word`, which hold `-(2^(n-1) - 1) ..= 2^(n-1)`.
+#[inline]
+pub(crate) const fn asymmetric(word: u64, n: u32) -> i64 {
+    let number = (word >> (64 - n)) as i64;
+    if number > 1 << (n - 1) { number - (1 << n) } else { number }
+}
+
 /// A place among the bits of some bytes.
 #[derive(Debug, Clone)]
 pub(crate) struct BitReader<'a> {

@@ -1,15 +1,16 @@
-//! Any bytes as a XOR chunk and as a chunk file: nothing panics, and what decodes encodes back.
+//! Any bytes as a chunk of floats and as a chunk file: nothing panics, and what decodes encodes back.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use sarsen_block::{
-    Chunk, ChunkFileWalk, ChunkRef, TimeRange, TimedChunk, XorAppender, XorIter, decode_chunks, read_chunk,
-    record_len,
+    Chunk, ChunkFileWalk, ChunkRef, TimeRange, TimedChunk, Xor2Appender, Xor2Iter, XorAppender, XorIter,
+    decode_chunks, read_chunk, record_len,
 };
 
 fuzz_target!(|data: &[u8]| {
     xor(data);
+    xor2(data);
     file(data);
 });
 
@@ -50,6 +51,41 @@ fn xor(data: &[u8]) {
     let timed = TimedChunk { range: TimeRange::ALL, chunk: Chunk::xor(data.to_vec()) };
     if let Ok(decoded) = decode_chunks(&[timed.clone(), timed], TimeRange::new(-1_000_000, i64::MAX)) {
         assert!(decoded.windows(2).all(|pair| pair[0].t < pair[1].t));
+    }
+}
+
+fn read2(chunk: &[u8]) -> (Vec<(i64, i64, u64)>, bool) {
+    let mut samples = Vec::new();
+    let Ok(mut iter) = Xor2Iter::new(chunk) else { return (samples, false) };
+    loop {
+        match iter.next() {
+            Ok(Some((t, start, v))) => samples.push((t, start, v.to_bits())),
+            Ok(None) => return (samples, true),
+            Err(_) => {
+                assert!(matches!(iter.next(), Ok(None)), "an iterator ends after its error");
+                return (samples, false);
+            }
+        }
+    }
+}
+
+fn xor2(data: &[u8]) {
+    let (samples, sound) = read2(data);
+    let mut appender = Xor2Appender::new();
+    let mut bytes = Vec::new();
+    for &(t, start, v) in &samples {
+        assert!(appender.append(&mut bytes, t, start, f64::from_bits(v)));
+    }
+    let again = appender.finish(&bytes);
+    assert_eq!(again.len(), appender.byte_len(bytes.len()));
+    assert_eq!(read2(&again), (samples.clone(), true));
+
+    match Xor2Appender::resume(data) {
+        Ok((resumed, bytes)) => {
+            assert!(sound);
+            assert_eq!(read2(&resumed.finish(&bytes)), (samples, true));
+        }
+        Err(_) => assert!(!sound),
     }
 }
 

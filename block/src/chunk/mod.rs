@@ -1,20 +1,23 @@
 //! An encoded run of samples of one series.
 //!
-//! A [`Chunk`] is an encoding byte and opaque bytes; nothing is decoded until samples are asked for. XOR chunks are
+//! A [`Chunk`] is an encoding byte and opaque bytes; nothing is decoded until samples are asked for. XOR and XOR2 chunks are
 //! read and written here. Chunks of the other encodings that Prometheus and Thanos store are carried through unchanged,
 //! counted where their header tells the count, and refused when their samples are asked for.
 
 mod cut;
+mod varbit;
 mod xor;
+mod xor2;
 
 use bytes::Bytes;
 
 use crate::error::Error;
-use crate::sample::{Sample, SampleIter};
+use crate::sample::{Sample, SampleIter, Value};
 use crate::time::TimeRange;
 
 pub use cut::ChunkCut;
 pub use xor::{XorAppender, XorIter};
+pub use xor2::{Xor2Appender, Xor2Iter};
 
 /// How the bytes of a chunk are to be read. The number is the encoding byte in a chunk file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,6 +100,7 @@ impl Chunk {
     pub fn samples(&self) -> Result<ChunkIter<'_>, Error> {
         match self.encoding {
             Encoding::Xor => Ok(ChunkIter::Xor(XorIter::new(&self.data)?)),
+            Encoding::Xor2 => Ok(ChunkIter::Xor2(Xor2Iter::new(&self.data)?)),
             other => {
                 Err(Error::invalid("chunk", format!("samples of encoding {other:?} cannot be read yet")))
             }
@@ -110,6 +114,8 @@ impl Chunk {
 pub enum ChunkIter<'a> {
     /// Of a XOR chunk.
     Xor(XorIter<'a>),
+    /// Of a XOR2 chunk.
+    Xor2(Xor2Iter<'a>),
 }
 
 impl SampleIter for ChunkIter<'_> {
@@ -117,6 +123,10 @@ impl SampleIter for ChunkIter<'_> {
     fn next(&mut self) -> Result<Option<Sample>, Error> {
         match self {
             Self::Xor(iter) => Ok(iter.next()?.map(|(t, value)| Sample::float(t, value))),
+            Self::Xor2(iter) => {
+                let sample = |(t, start, value)| Sample { t, start, value: Value::Float(value) };
+                Ok(iter.next()?.map(sample))
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 //! arithmetic on times wraps, as the format asks for. A chunk is believed as far as its header's count; what lies behind
 //! the last sample is not looked at.
 
-use crate::bits::{BitReader, BitWriter, tail};
+use crate::bits::{BitReader, BitWriter, asymmetric, tail};
 use crate::codec::Reader;
 use crate::error::Error;
 use crate::time::Timestamp;
@@ -357,12 +357,5 @@ fn damaged(total: u16, left: u16, offset: usize) -> Error {
     Error::corrupt("xor chunk", offset as u64, what)
 }
 
-/// The number in the first `n` bits of `word`, which hold `-(2^(n-1) - 1) ..= 2^(n-1)`.
-#[inline]
-const fn asymmetric(word: u64, n: u32) -> i64 {
-    let number = (word >> (64 - n)) as i64;
-    if number > 1 << (n - 1) { number - (1 << n) } else { number }
-}
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -6,7 +6,7 @@
 
 use crate::chunk::{ChunkIter, TimedChunk};
 use crate::error::Error;
-use crate::sample::Sample;
+use crate::sample::{Sample, Value};
 use crate::series::overlap::interleave;
 use crate::series::{ChunkSet, SampleSeries, SampleSet};
 use crate::time::TimeRange;
@@ -106,8 +106,8 @@ fn decode_one(timed: &TimedChunk, range: TimeRange, into: &mut Vec<Sample>) -> R
     if !timed.range.overlaps(range) {
         return Ok(());
     }
-    // A sample takes at least two bits, so a damaged count cannot ask for much memory.
-    let most = timed.chunk.data.len().saturating_mul(4);
+    // A sample takes at least a bit, so a damaged count cannot ask for much memory.
+    let most = timed.chunk.data.len().saturating_mul(8);
     into.reserve(most.min(timed.chunk.num_samples()?.into()));
     match timed.chunk.samples()? {
         ChunkIter::Xor(mut iter) => {
@@ -117,6 +117,16 @@ fn decode_one(timed: &TimedChunk, range: TimeRange, into: &mut Vec<Sample>) -> R
                 }
                 if t >= range.min {
                     into.push(Sample::float(t, value));
+                }
+            }
+        }
+        ChunkIter::Xor2(mut iter) => {
+            while let Some((t, start, value)) = iter.next()? {
+                if t > range.max {
+                    break;
+                }
+                if t >= range.min {
+                    into.push(Sample { t, start, value: Value::Float(value) });
                 }
             }
         }

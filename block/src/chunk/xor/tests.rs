@@ -6,24 +6,30 @@ use super::*;
 use crate::sample::STALE_NAN_BITS;
 
 /// Encodes and decodes bit by bit, straight from the description of the format.
-mod slow {
+pub(in crate::chunk) mod slow {
     /// Bits, first one first.
     #[derive(Default)]
-    pub(super) struct Bits(pub(super) Vec<bool>);
+    pub(in crate::chunk) struct Bits(Vec<bool>);
 
     impl Bits {
-        fn put(&mut self, value: u64, count: u32) {
+        pub(in crate::chunk) fn put(&mut self, value: u64, count: u32) {
             for bit in (0..count).rev() {
                 self.0.push(value >> bit & 1 == 1);
             }
         }
 
-        fn put_uvarint(&mut self, mut value: u64) {
+        pub(in crate::chunk) fn put_uvarint(&mut self, mut value: u64) {
             while value >= 0x80 {
                 self.put(value & 0x7F | 0x80, 8);
                 value >>= 7;
             }
             self.put(value, 8);
+        }
+
+        pub(in crate::chunk) fn bytes(&self) -> Vec<u8> {
+            let byte =
+                |bits: &[bool]| bits.iter().enumerate().fold(0, |b, (i, &bit)| b | u8::from(bit) << (7 - i));
+            self.0.chunks(8).map(byte).collect()
         }
 
         fn put_dod(&mut self, dod: i64) {
@@ -78,16 +84,13 @@ mod slow {
             }
             (last_t, last_delta, last_v) = (t, delta, v);
         }
-        bits.0
-            .chunks(8)
-            .map(|c| c.iter().enumerate().fold(0, |b, (i, &bit)| b | u8::from(bit) << (7 - i)))
-            .collect()
+        bits.bytes()
     }
 
-    struct Source<'a>(&'a [u8], usize);
+    pub(in crate::chunk) struct Source<'a>(pub(in crate::chunk) &'a [u8], pub(in crate::chunk) usize);
 
     impl Source<'_> {
-        fn take(&mut self, count: u32) -> Option<u64> {
+        pub(in crate::chunk) fn take(&mut self, count: u32) -> Option<u64> {
             let mut value = 0;
             for _ in 0..count {
                 let byte = self.0.get(self.1 / 8)?;
@@ -97,7 +100,7 @@ mod slow {
             Some(value)
         }
 
-        fn uvarint(&mut self) -> Option<u64> {
+        pub(in crate::chunk) fn uvarint(&mut self) -> Option<u64> {
             let mut value = 0;
             for i in 0..10 {
                 let byte = self.take(8)?;
@@ -196,7 +199,7 @@ fn decode(chunk: &[u8]) -> (Vec<(i64, u64)>, bool) {
     }
 }
 
-fn values() -> impl Strategy<Value = u64> {
+pub(in crate::chunk) fn values() -> impl Strategy<Value = u64> {
     let special = [0.0, -0.0, 1.0, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN_POSITIVE, 5e-324];
     prop_oneof![
         any::<u64>(),
@@ -209,7 +212,7 @@ fn values() -> impl Strategy<Value = u64> {
 }
 
 /// Steps of time, so that every class of difference and its borders are met; wrapping.
-fn steps() -> impl Strategy<Value = i64> {
+pub(in crate::chunk) fn steps() -> impl Strategy<Value = i64> {
     prop_oneof![
         4 => Just(15_000i64),
         2 => 14_990..15_010i64,
