@@ -9,7 +9,7 @@ use sarsen_wal::{Disk, Position, Unobserved, Wal, WalObserver, real_disk};
 use crate::blocks;
 use crate::db::{Db, Parts};
 use crate::error::Error;
-use crate::head::Head;
+use crate::head::{Head, SpillFiles};
 use crate::lock::DirectoryLock;
 use crate::observer::TsdbObserver;
 use crate::options::Options;
@@ -133,7 +133,10 @@ impl Builder {
         let floor = found.blocks.iter().filter_map(|local| head_end(local)).max().unwrap_or(Timestamp::MIN);
         let hasher = SeriesHasher::new(self.hash_seed);
         let recovery = Recovery { on_damage: self.options.on_damage, resume_at: self.resume_at, floor };
-        let make = || Head::new(self.options.block_range, hasher.clone());
+        let make = || {
+            let files = SpillFiles::begin(&disk, &directory)?;
+            Ok(Head::new(&self.options, hasher.clone(), files))
+        };
         let (head, position) = recover(&disk, &directory, recovery, make, &mut report)?;
         let log_options = sarsen_wal::Options {
             sync: self.options.sync,

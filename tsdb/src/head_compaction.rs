@@ -7,6 +7,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -135,14 +136,16 @@ fn stream<S: BlockSink>(
     range: TimeRange,
     writer: &mut BlockWriter<S>,
 ) -> Result<(), Error> {
-    let mut labels = Vec::new();
+    let (mut labels, mut buffer) = (Vec::new(), Vec::new());
     for start in (0..sorted.len()).step_by(CHUNK_SLICE) {
         let slice = start..sorted.len().min(start + CHUNK_SLICE);
-        let copied: Vec<_> = {
+        let (files, slice) = {
             let head = head.read();
-            slice.clone().filter_map(|at| sorted.series(at)).map(|no| head.chunks_of(no, range)).collect()
+            let pieces = |at| Some((at, head.pieces_of(sorted.series(at)?, range).transpose()?));
+            (Arc::clone(head.spill_files()), slice.filter_map(pieces).collect::<Vec<_>>())
         };
-        for (at, chunks) in slice.zip(copied) {
+        for (at, pieces) in slice {
+            let chunks = pieces?.read(&files, &mut buffer)?;
             writer.add(sorted.labels(at, &mut labels), &clip(chunks, range)?)?;
         }
     }

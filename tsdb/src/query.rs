@@ -163,7 +163,7 @@ enum Source {
 impl ChunkSet for Source {
     fn next(&mut self) -> Result<Option<ChunkSeries>, sarsen_block::Error> {
         match self {
-            Self::Head(set) => Ok(set.next()),
+            Self::Head(set) => set.next(),
             Self::Block(set) => set.next(),
         }
     }
@@ -180,21 +180,26 @@ struct HeadSet {
 }
 
 impl HeadSet {
-    fn next(&mut self) -> Option<ChunkSeries> {
+    fn next(&mut self) -> Result<Option<ChunkSeries>, sarsen_block::Error> {
+        let mut buffer = Vec::new();
         while self.ready.is_empty() && self.at < self.sorted.len() {
             let slice = self.at..self.sorted.len().min(self.at + SLICE);
             self.at = slice.end;
-            let head = self.head.read();
+            let (files, slice) = {
+                let head = self.head.read();
+                let pieces =
+                    |at| Some((at, head.pieces_of(self.sorted.series(at)?, self.range).transpose()?));
+                (Arc::clone(head.spill_files()), slice.filter_map(pieces).collect::<Vec<_>>())
+            };
             let mut bytes = Vec::new();
-            for at in slice {
-                let Some(no) = self.sorted.series(at) else { continue };
-                let chunks = head.chunks_of(no, self.range);
+            for (at, pieces) in slice {
+                let chunks = pieces?.read(&files, &mut buffer)?;
                 if !chunks.is_empty() {
                     let labels = self.sorted.labels(at, &mut bytes).to_owned();
                     self.ready.push_back(ChunkSeries { labels, chunks });
                 }
             }
         }
-        self.ready.pop_front()
+        Ok(self.ready.pop_front())
     }
 }
