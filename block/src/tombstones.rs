@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use crate::codec::{Reader, crc32c, put_u32, put_uvarint, put_varint};
 use crate::error::Error;
 use crate::postings::SeriesNo;
-use crate::time::TimeRange;
+use crate::time::{TimeRange, Timestamp};
 
 const OBJECT: &str = "tombstones";
 const HEADER: [u8; 5] = [0x01, 0x30, 0xBA, 0x30, 1];
@@ -75,6 +75,16 @@ impl Tombstones {
             let ranges = self.stones.entry(no).or_default();
             ranges.push(range);
             merge(ranges);
+        }
+    }
+
+    /// Forgets the intervals of a series that end before `from`.
+    pub fn drop_before(&mut self, no: SeriesNo, from: Timestamp) {
+        if let Some(ranges) = self.stones.get_mut(&no) {
+            ranges.retain(|range| range.max >= from);
+            if ranges.is_empty() {
+                self.stones.remove(&no);
+            }
         }
     }
 
@@ -147,7 +157,12 @@ mod tests {
             for no in 0..3 {
                 prop_assert!(stones.of(SeriesNo(no)).windows(2).all(|w| w[0].max + 1 < w[1].min));
             }
-            prop_assert_eq!(Tombstones::decode(&stones.to_bytes()).unwrap(), stones);
+            prop_assert_eq!(&Tombstones::decode(&stones.to_bytes()).unwrap(), &stones);
+            let mut kept = stones.clone();
+            kept.drop_before(SeriesNo(1), 5);
+            let expected: Vec<_> = stones.iter().filter(|(no, range)| no.0 != 1 || range.max >= 5).collect();
+            prop_assert_eq!(kept.iter().collect::<Vec<_>>(), expected);
+            prop_assert_eq!(kept.is_empty(), kept.count() == 0);
         }
 
         #[test]

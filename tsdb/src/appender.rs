@@ -9,7 +9,9 @@ use sarsen_block::{LabelsRef, SeriesHash, Timestamp};
 
 use crate::db::Shared;
 use crate::error::Error;
+use crate::exemplars::ExemplarRef;
 use crate::head::Batch;
+use crate::metadata::MetadataRef;
 use crate::outcome::Committed;
 
 /// A batch of samples for one database. Borrows the labels until it is committed.
@@ -63,14 +65,36 @@ impl<'a> Appender<'a> {
         self.batch.push(labels, hash, t, v);
     }
 
-    /// How many samples are staged.
+    /// Stages an exemplar of a series that the database has, or that a sample staged before brings to life. If the sample
+    /// staged last is one of the same series and is refused, the exemplar is left out too.
+    pub fn append_exemplar(&mut self, labels: LabelsRef<'_>, exemplar: ExemplarRef<'a>) {
+        self.append_exemplar_hashed(self.shared.hasher.hash(labels), exemplar);
+    }
+
+    /// Stages an exemplar of a series whose hash the caller has from [`Db::hasher`](crate::Db::hasher).
+    pub fn append_exemplar_hashed(&mut self, hash: SeriesHash, exemplar: ExemplarRef<'a>) {
+        self.batch.push_exemplar(hash, exemplar);
+    }
+
+    /// Stages what a series means, which replaces what is known of it. A series that the database does not have, and that
+    /// no sample staged brings to life, has no metadata.
+    pub fn append_metadata(&mut self, labels: LabelsRef<'_>, metadata: MetadataRef<'a>) {
+        self.append_metadata_hashed(self.shared.hasher.hash(labels), metadata);
+    }
+
+    /// Stages what a series means whose hash the caller has from [`Db::hasher`](crate::Db::hasher).
+    pub fn append_metadata_hashed(&mut self, hash: SeriesHash, metadata: MetadataRef<'a>) {
+        self.batch.notes.push_metadata(hash, metadata);
+    }
+
+    /// How many samples are staged. Exemplars and metadata are not counted.
     pub fn len(&self) -> usize {
         self.batch.len()
     }
 
-    /// Whether nothing is staged.
+    /// Whether no sample, no exemplar and no metadata is staged.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == 0 && self.batch.notes.is_empty()
     }
 
     /// Judges, applies and logs the batch as one step.

@@ -120,7 +120,7 @@ pub(crate) fn open(
     };
     let path = directory.join("meta.json");
     let text = read_file(disk, &path).map_err(reading(&path))?;
-    let meta = BlockMeta::parse(&text)?;
+    let mut meta = BlockMeta::parse(&text)?;
     if meta.id != id {
         return Err(Error::invalid(
             "block",
@@ -137,6 +137,8 @@ pub(crate) fn open(
         Err(e) if e.kind() == io::ErrorKind::NotFound => Tombstones::default(),
         Err(e) => return Err(reading(&path)(e)),
     };
+    // An interrupted delete may have left stones that the meta file does not count yet.
+    meta.stats.num_tombstones = tombstones.count() as u64;
     let path = directory.join("index");
     let index: Arc<dyn Source> = match access {
         Access::Random => Arc::new(disk.map(&path).map_err(reading(&path))?),

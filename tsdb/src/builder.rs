@@ -9,7 +9,8 @@ use sarsen_wal::{Disk, Position, Unobserved, Wal, WalObserver, real_disk};
 use crate::blocks;
 use crate::db::{Db, Parts};
 use crate::error::Error;
-use crate::head::{Head, SpillFiles};
+use crate::exemplars::ExemplarRing;
+use crate::head::Head;
 use crate::lock::DirectoryLock;
 use crate::observer::TsdbObserver;
 use crate::options::Options;
@@ -19,7 +20,7 @@ use crate::report::OpenReport;
 use crate::upkeep::Upkeep;
 
 /// Prometheus' log would lie here. Its tools do not open a directory without it.
-const FOREIGN_LOG: &str = "wal";
+pub(crate) const FOREIGN_LOG: &str = "wal";
 
 /// Settings and components of a database that is about to be opened.
 #[derive(Clone)]
@@ -134,8 +135,9 @@ impl Builder {
         let hasher = SeriesHasher::new(self.hash_seed);
         let recovery = Recovery { on_damage: self.options.on_damage, resume_at: self.resume_at, floor };
         let make = || {
-            let files = SpillFiles::begin(&disk, &directory)?;
-            Ok(Head::new(&self.options, hasher.clone(), files))
+            let mut head = Head::new(self.options.block_range, hasher.clone());
+            head.exemplars = ExemplarRing::new(self.options.max_exemplars, 0);
+            head
         };
         let (head, position) = recover(&disk, &directory, recovery, make, &mut report)?;
         let log_options = sarsen_wal::Options {

@@ -8,19 +8,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
-use sarsen_block::{BlockId, SeriesHasher, TimeRange, Timestamp};
+use sarsen_block::{BlockId, Matcher, SeriesHasher, TimeRange, Timestamp};
 use sarsen_wal::{Disk, Wal};
 
 use crate::appender::{Appender, Commit, Pending};
 use crate::blocks::BlockInfo;
 use crate::builder::Builder;
+use crate::delete::DeleteReport;
 use crate::error::Error;
-use crate::head::{Applied, Batch, Head, SpillFiles};
+use crate::exemplars::{self, SeriesExemplars};
+use crate::head::{Applied, Batch, Head};
 use crate::lock::DirectoryLock;
+use crate::metadata::{self, SeriesMetadata};
 use crate::observer::TsdbObserver;
 use crate::options::Options;
 use crate::query::{Querier, View};
 use crate::report::{MaintainReport, OpenReport};
+use crate::retention::RetainReport;
+use crate::snapshot::SnapshotReport;
 use crate::stats::Stats;
 use crate::upkeep::Upkeep;
 
@@ -41,7 +46,6 @@ pub(crate) struct Shared {
     pub(crate) hasher: SeriesHasher,
     pub(crate) log: Wal,
     pub(crate) head: Arc<RwLock<Head>>,
-    pub(crate) spill: Arc<SpillFiles>,
     /// What blocks there are; replaced as a whole.
     pub(crate) view: RwLock<Arc<View>>,
     pub(crate) upkeep: Mutex<Upkeep>,
@@ -89,7 +93,6 @@ impl Db {
             observer: parts.observer,
             hasher: parts.hasher,
             log: parts.log,
-            spill: Arc::clone(parts.head.spill_files()),
             head: Arc::new(RwLock::new(parts.head)),
             view: RwLock::new(Arc::new(parts.view)),
             upkeep: Mutex::new(parts.upkeep),
@@ -125,6 +128,21 @@ impl Db {
     pub fn querier(&self, range: TimeRange) -> Querier {
         let view = Arc::clone(&self.shared.view.read());
         Querier::new(Arc::clone(&self.shared.head), view, range)
+    }
+
+    /// The exemplars in `range` of the series that at least one of `sets` accepts, labels rising. A set accepts a series if
+    /// all its matchers do; no set accepts nothing, and a set without a matcher everything.
+    pub fn exemplars<M: AsRef<[Matcher]>>(&self, sets: &[M], range: TimeRange) -> Vec<SeriesExemplars> {
+        exemplars::select(&self.shared.head, sets, range)
+    }
+
+    /// What is known of the series of the head that all `matchers` accept, labels rising. Series of which nobody told
+    /// anything are left out.
+    ///
+    /// # Errors
+    /// [`Error::Full`] if there are too many series for one answer.
+    pub fn metadata(&self, matchers: &[Matcher]) -> Result<Vec<SeriesMetadata>, Error> {
+        metadata::select(&self.shared.head, matchers)
     }
 
     /// Does what is due at `now`: cuts closed ranges of the head into blocks, gives their memory back, shortens the log,
@@ -163,6 +181,39 @@ impl Db {
         self.shared.retire(id)
     }
 
+    /// Removes the local blocks that are due by age, by size, or by their own word, if `may_go` says that they may: that
+    /// they lie safely elsewhere. What is due is set by [`Options::retention_time`] and [`Options::retention_bytes`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Log`] if the disk fails; some blocks may be gone then.
+    pub fn retain(&self, may_go: impl FnMut(&BlockInfo) -> bool) -> Result<RetainReport, Error> {
+        self.shared.check()?;
+        let mut upkeep = self.shared.upkeep.lock();
+        self.shared.retain(&mut upkeep, may_go)
+    }
+
+    /// Makes a directory that holds what the database holds, for a copy or for other programs: the local blocks as hard links
+    /// (copies, if it lies on another volume), and the head as one more block. It must not exist, or be empty. Exemplars and
+    /// metadata are not in it. `now` goes into the id of the new block.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the target is not empty; [`Error::Io`] or [`Error::Block`] if it cannot be written.
+    pub fn snapshot(&self, target: impl AsRef<Path>, now: Timestamp) -> Result<SnapshotReport, Error> {
+        self.shared.snapshot(target.as_ref(), now)
+    }
+
+    /// Deletes the samples in `range` of the series that all `matchers` accept (of all series, if there is no matcher), in
+    /// local blocks and in the head. Queries that begin afterwards do not see them; the bytes go when a block is rewritten
+    /// and when the head is cut. Returns when the deletion is on disk, whatever the sync policy waits for. A database
+    /// knows nothing of copies elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::Block`] if a local block cannot be read, [`Error::Io`] if one cannot be marked, [`Error::Log`],
+    /// [`Error::Latched`], [`Error::Closed`]. A part may have been deleted then; the same call deletes the rest.
+    pub fn delete(&self, matchers: &[Matcher], range: TimeRange) -> Result<DeleteReport, Error> {
+        self.shared.delete(matchers, range)
+    }
+
     /// Looks for blocks that came or went without this database's doing.
     ///
     /// # Errors
@@ -187,7 +238,6 @@ impl Db {
     /// The reason why it does not: [`Error::Closed`], or [`Error::Latched`] and [`Error::Log`] after a failure of the log.
     pub fn check(&self) -> Result<(), Error> {
         self.shared.check()?;
-        self.shared.spill.check()?;
         Ok(self.shared.log.check()?)
     }
 
@@ -236,25 +286,24 @@ impl Shared {
 
     /// The one step of a commit.
     pub(crate) fn commit(&self, batch: &Batch<'_>, max_time: Timestamp) -> Result<Commit, Error> {
-        // What an earlier commit could not leave to another thread.
-        self.spill.write_some()?;
         let mut head = self.head.write();
         self.check()?;
         self.log.check()?;
         let mut scratch = self.scratch.lock();
         let committed = head.apply(batch, max_time, &mut scratch);
-        let pending = match self.log.append(&mut scratch.log) {
-            Ok(pending) => pending,
+        let pending = self.log_applied(&mut scratch.log)?;
+        Ok(Commit { committed, pending })
+    }
+
+    /// Logs what was done to the head, which the caller still holds. If the log refuses it, the database takes nothing more.
+    pub(crate) fn log_applied(&self, batch: &mut sarsen_wal::Batch) -> Result<Pending, Error> {
+        match self.log.append(batch) {
+            Ok(pending) => Ok(Pending::new(pending)),
             Err(error) => {
                 self.unlogged.store(true, Ordering::SeqCst);
-                return Err(error.into());
+                Err(error.into())
             }
-        };
-        drop(scratch);
-        drop(head);
-        // A failure is the next commit's: this one is in the log, and its samples are read from memory.
-        let _ = self.spill.write_some();
-        Ok(Commit { committed, pending: Pending::new(pending) })
+        }
     }
 
     fn stats(&self) -> Stats {
@@ -269,7 +318,6 @@ impl Shared {
             blocks_min_time: view.blocks.iter().map(|local| local.info.meta.min_time).min(),
             ..Stats::default()
         };
-        (stats.spill_files, stats.spill_bytes, _) = self.spill.sizes();
         self.head.read().fill_stats(&mut stats);
         stats
     }

@@ -7,7 +7,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -136,17 +135,16 @@ fn stream<S: BlockSink>(
     range: TimeRange,
     writer: &mut BlockWriter<S>,
 ) -> Result<(), Error> {
-    let (mut labels, mut buffer) = (Vec::new(), Vec::new());
+    let mut labels = Vec::new();
     for start in (0..sorted.len()).step_by(CHUNK_SLICE) {
         let slice = start..sorted.len().min(start + CHUNK_SLICE);
-        let (files, slice) = {
+        let copied: Vec<_> = {
             let head = head.read();
-            let pieces = |at| Some((at, head.pieces_of(sorted.series(at)?, range).transpose()?));
-            (Arc::clone(head.spill_files()), slice.filter_map(pieces).collect::<Vec<_>>())
+            let numbers = slice.clone().filter_map(|at| sorted.series(at));
+            numbers.map(|no| (head.chunks_of(no, range), head.deleted(no, range))).collect()
         };
-        for (at, pieces) in slice {
-            let chunks = pieces?.read(&files, &mut buffer)?;
-            writer.add(sorted.labels(at, &mut labels), &clip(chunks, range)?)?;
+        for (at, (chunks, deleted)) in slice.zip(copied) {
+            writer.add(sorted.labels(at, &mut labels), &clip(chunks, range, &deleted)?)?;
         }
     }
     Ok(())

@@ -7,7 +7,6 @@ use sarsen_block::Timestamp;
 use sarsen_wal::SyncPolicy;
 
 use crate::error::Error;
-use crate::head::MAX_OPEN_BYTES;
 
 /// What opening does when the log ends in damage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,6 +16,17 @@ pub enum OnDamage {
     Stop,
     /// The log is cut at the damage, what lies behind it is lost, and the [`OpenReport`](crate::OpenReport) says so.
     CutOff,
+}
+
+/// Whether blocks have to be brought elsewhere before they may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Shipping {
+    /// Yes: the database removes no block on its own. The owner calls [`Db::retain`](crate::Db::retain) and says which
+    /// blocks are safe, or [`Db::retire`](crate::Db::retire).
+    #[default]
+    Required,
+    /// No: this directory is all there is, and [`Db::maintain`](crate::Db::maintain) removes what is due.
+    NotNeeded,
 }
 
 /// Settings of a database.
@@ -37,11 +47,17 @@ pub struct Options {
     pub log_segment_bytes: u64,
     /// Whether large log records are packed. Yes.
     pub log_compression: bool,
-    /// Bytes of an open chunk that are kept in memory; the front of one that has grown longer goes to the spill files. 8 to
-    /// 1024. 168.
-    pub open_chunk_bytes: usize,
-    /// Bytes of spilled chunks that are gathered before they are written; a small head gathers less. 1 MiB.
-    pub spill_buffer_bytes: usize,
+    /// How many exemplars the database keeps, all series together; the next one pushes out the oldest. They cost memory
+    /// only as they come. None.
+    pub max_exemplars: u32,
+    /// How many milliseconds before the end of the newest block a block may end before it is due to go. Zero: for ever,
+    /// which is the default.
+    pub retention_time: Timestamp,
+    /// How many bytes blocks and log may have together before the oldest blocks are due to go. Zero: any number, which is
+    /// the default.
+    pub retention_bytes: u64,
+    /// Whether blocks that are due have to lie elsewhere before they go. Yes.
+    pub shipping: Shipping,
     /// Bytes after which a block begins a new chunk file; 512 MiB.
     pub chunk_segment_size: u64,
 }
@@ -55,8 +71,10 @@ impl Default for Options {
             sync: SyncPolicy::EveryCommit,
             log_segment_bytes: 128 << 20,
             log_compression: true,
-            open_chunk_bytes: 168,
-            spill_buffer_bytes: 1 << 20,
+            max_exemplars: 0,
+            retention_time: 0,
+            retention_bytes: 0,
+            shipping: Shipping::Required,
             chunk_segment_size: 512 * 1024 * 1024,
         }
     }
@@ -69,14 +87,14 @@ impl Options {
     /// [`Error::Invalid`] naming the setting.
     pub fn check(&self) -> Result<(), Error> {
         let day = 24 * 60 * 60 * 1000;
-        if !(1000..=21 * day).contains(&self.block_range) {
-            return Err(Error::invalid("block_range", "not between a second and three weeks"));
-        }
-        if !(8..=MAX_OPEN_BYTES).contains(&self.open_chunk_bytes) {
-            return Err(Error::invalid("open_chunk_bytes", "not between 8 and 1024"));
+        if !(1000..=366 * day).contains(&self.block_range) {
+            return Err(Error::invalid("block_range", "not between a second and a year"));
         }
         if self.idle_grace < 0 {
             return Err(Error::invalid("idle_grace", "negative"));
+        }
+        if self.retention_time < 0 {
+            return Err(Error::invalid("retention_time", "negative"));
         }
         if !(64..=u64::from(u32::MAX)).contains(&self.chunk_segment_size) {
             return Err(Error::invalid("chunk_segment_size", "not between 64 bytes and 4 GiB"));

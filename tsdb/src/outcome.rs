@@ -1,5 +1,7 @@
 //! What became of the samples of one commit: values, not errors.
 
+use crate::exemplars::ExemplarRefusal;
+
 /// Why a sample was not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -39,6 +41,26 @@ pub struct Committed {
     pub overtaken: u64,
     /// Series that the batch brought to life.
     pub births: u64,
+    /// What became of the exemplars.
+    pub exemplars: ExemplarsCommitted,
+    /// Series of which the batch told something new.
+    pub metadata: u64,
+}
+
+/// What became of the exemplars of a batch. Every staged one is in exactly one of the counts or refused.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ExemplarsCommitted {
+    /// Stored.
+    pub accepted: u64,
+    /// There already: nothing to do, and nothing wrong.
+    pub duplicates: u64,
+    /// Without a series in the head, or behind a sample that was refused, or the database keeps no exemplars.
+    pub unattached: u64,
+    /// They would have been stored if another exemplar of the same series in the same batch had not come first.
+    pub overtaken: u64,
+    /// Refused, in the order of staging.
+    pub refused: Vec<ExemplarRefusal>,
 }
 
 impl Committed {

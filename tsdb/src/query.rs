@@ -12,7 +12,7 @@ use sarsen_block::{BlockChunkSet, ChunkSeries, ChunkSet, Matcher, Merge, TimeRan
 
 use crate::blocks::LocalBlock;
 use crate::error::Error;
-use crate::head::{Head, HeadLists, SortedHead, names, values};
+use crate::head::{Head, HeadLists, SortedHead, clip, names, values};
 
 /// Series whose chunks are copied under one hold of the lock.
 const SLICE: usize = 256;
@@ -181,19 +181,21 @@ struct HeadSet {
 
 impl HeadSet {
     fn next(&mut self) -> Result<Option<ChunkSeries>, sarsen_block::Error> {
-        let mut buffer = Vec::new();
         while self.ready.is_empty() && self.at < self.sorted.len() {
             let slice = self.at..self.sorted.len().min(self.at + SLICE);
             self.at = slice.end;
-            let (files, slice) = {
+            let copied: Vec<_> = {
                 let head = self.head.read();
-                let pieces =
-                    |at| Some((at, head.pieces_of(self.sorted.series(at)?, self.range).transpose()?));
-                (Arc::clone(head.spill_files()), slice.filter_map(pieces).collect::<Vec<_>>())
+                let numbers = slice.filter_map(|at| Some((at, self.sorted.series(at)?)));
+                numbers
+                    .map(|(at, no)| (at, head.chunks_of(no, self.range), head.deleted(no, self.range)))
+                    .collect()
             };
             let mut bytes = Vec::new();
-            for (at, pieces) in slice {
-                let chunks = pieces?.read(&files, &mut buffer)?;
+            for (at, mut chunks, deleted) in copied {
+                if !deleted.is_empty() {
+                    chunks = clip(chunks, TimeRange::ALL, &deleted)?;
+                }
                 if !chunks.is_empty() {
                     let labels = self.sorted.labels(at, &mut bytes).to_owned();
                     self.ready.push_back(ChunkSeries { labels, chunks });

@@ -7,10 +7,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sarsen_block::{SeriesNo, Timestamp};
+use sarsen_block::{SeriesNo, TimeRange, Timestamp};
 use sarsen_wal::{Disk, Part, Position, Record, SeriesId, Step};
 
 use crate::error::Error;
+use crate::exemplars::ExemplarRef;
 use crate::head::Head;
 use crate::options::OnDamage;
 use crate::report::{Lost, OpenReport};
@@ -30,11 +31,11 @@ pub(crate) fn recover(
     disk: &Arc<dyn Disk>,
     directory: &Path,
     recovery: Recovery,
-    make: impl Fn() -> Result<Head, Error>,
+    make: impl Fn() -> Head,
     report: &mut OpenReport,
 ) -> Result<(Head, Position), Error> {
     loop {
-        let mut head = make()?;
+        let mut head = make();
         head.times.floor = recovery.floor;
         let mut counts = OpenReport::default();
         match replay_once(disk, directory, recovery, &mut head, &mut counts)? {
@@ -93,7 +94,6 @@ fn replay_once(
                 }
                 report.records += 1;
                 apply(logged.record(&mut scratch)?, recovery.floor, head, report)?;
-                head.spill_files().write_some()?;
             }
             Step::End(end) => {
                 let limit = recovery.resume_at.unwrap_or(end.position);
@@ -132,6 +132,27 @@ fn apply(
                 } else {
                     report.orphans += 1;
                 }
+            }
+        }
+        Record::Deletions(mut deletions) => {
+            while let Some(logged) = deletions.next()? {
+                let range = logged.range.intersect(TimeRange::new(floor, Timestamp::MAX));
+                if !range.is_empty() && !head.restore_deletion(number(logged.id)?, range) {
+                    report.orphans += 1;
+                }
+            }
+        }
+        Record::Exemplars(mut exemplars) => {
+            while let Some(logged) = exemplars.next()? {
+                let value = f64::from_bits(logged.bits);
+                let exemplar = ExemplarRef { labels: logged.labels, t: logged.t, value };
+                report.orphans += u64::from(!head.restore_exemplar(number(logged.id)?, exemplar));
+            }
+        }
+        Record::Metadata(mut metadata) => {
+            while let Some(logged) = metadata.next()? {
+                let no = number(logged.id)?;
+                head.restore_metadata(no, logged.kind, logged.unit, logged.help);
             }
         }
         _ => return Err(Error::invalid("log", "a kind of record that this version cannot replay")),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use sarsen_block::{TimeRange, Timestamp};
+use sarsen_block::{BlockId, TimeRange, Timestamp};
 
 /// What the log lost when it was repaired at a damage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +87,9 @@ pub struct MaintainReport {
     pub memory_in_use: bool,
     /// Log segments that were dropped.
     pub log_segments_dropped: u64,
+    /// Local blocks that were due by age or size and are gone, newest first. Empty unless the database may remove blocks on
+    /// its own ([`Shipping::NotNeeded`](crate::Shipping::NotNeeded)).
+    pub blocks_removed: Vec<BlockId>,
     /// From here on the head has data; what is older lies in blocks.
     pub head_from: Option<Timestamp>,
 }

@@ -26,16 +26,14 @@ pub struct Stats {
     pub bytes: HeadBytes,
     /// Distinct labels (name with value) in the head.
     pub labels: u64,
+    /// Exemplars kept.
+    pub exemplars: u64,
     /// Segments of the log.
     pub log_segments: u64,
     /// Bytes of the log, checkpoint included.
     pub log_bytes: u64,
     /// Number of the segment that the log writes.
     pub log_segment: u64,
-    /// Spill files: chunks of the head that have left memory.
-    pub spill_files: u64,
-    /// Bytes of the spill files.
-    pub spill_bytes: u64,
     /// Local blocks that are open.
     pub blocks: u64,
     /// Bytes of the local blocks.
@@ -57,15 +55,27 @@ pub struct HeadBytes {
     pub series: u64,
     /// Open chunks.
     pub open_chunks: u64,
-    /// Pieces of chunks on their way to the spill files.
-    pub spill: u64,
+    /// Finished chunks.
+    pub finished_chunks: u64,
     /// The map from hash to series.
     pub map: u64,
+    /// Exemplars and the labels of their series.
+    pub exemplars: u64,
+    /// What series mean.
+    pub metadata: u64,
 }
 
 impl HeadBytes {
     /// The sum of the parts.
     pub const fn total(&self) -> u64 {
-        self.symbols + self.labels + self.postings + self.series + self.open_chunks + self.spill + self.map
+        self.symbols
+            + self.labels
+            + self.postings
+            + self.series
+            + self.open_chunks
+            + self.finished_chunks
+            + self.map
+            + self.exemplars
+            + self.metadata
     }
 }

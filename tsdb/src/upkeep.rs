@@ -16,6 +16,7 @@ use crate::db::Shared;
 use crate::error::Error;
 use crate::head::{Gc, Head, series_where};
 use crate::head_compaction::{Target, write_block};
+use crate::options::Shipping;
 use crate::query::View;
 use crate::report::{CutReport, MaintainReport};
 
@@ -87,7 +88,12 @@ impl Shared {
         let mut upkeep = self.upkeep.lock();
         let samples = self.head.read().counts.samples;
         let is_quiet = upkeep.is_quiet(now, samples, self.options.idle_grace);
-        self.cut_while(&mut upkeep, now, |range, block_range| due(range, now, is_quiet, block_range))
+        let next = |range, block_range| due(range, now, is_quiet, block_range);
+        let mut report = self.cut_while(&mut upkeep, now, next)?;
+        if self.options.shipping == Shipping::NotNeeded {
+            report.blocks_removed = self.retain(&mut upkeep, |_| true)?.removed;
+        }
+        Ok(report)
     }
 
     pub(crate) fn flush(&self, now: Timestamp) -> Result<MaintainReport, Error> {
@@ -125,7 +131,6 @@ impl Shared {
         }
         self.collect(upkeep, &mut report);
         report.memory_in_use = upkeep.collect_before.is_some();
-        self.spill.remove_dead()?;
         report.head_from = self.head.read().range().map(|range| range.min);
         if upkeep.log_has_old {
             self.shorten_log(upkeep, &mut report)?;
@@ -186,7 +191,7 @@ impl Shared {
     }
 
     /// An id that no directory has.
-    fn new_id(&self, upkeep: &mut Upkeep, now: Timestamp) -> Result<BlockId, Error> {
+    pub(crate) fn new_id(&self, upkeep: &mut Upkeep, now: Timestamp) -> Result<BlockId, Error> {
         loop {
             let random = u128::from(upkeep.chance()) << 64 | u128::from(upkeep.chance());
             let id = BlockId::from_parts(u64::try_from(now).unwrap_or_default(), random);
@@ -249,18 +254,21 @@ impl Shared {
     }
 
     pub(crate) fn retire(&self, id: BlockId) -> Result<bool, Error> {
-        let mut upkeep = self.upkeep.lock();
+        self.retire_one(&mut self.upkeep.lock(), id)
+    }
+
+    pub(crate) fn retire_one(&self, upkeep: &mut Upkeep, id: BlockId) -> Result<bool, Error> {
         if !self.view.read().blocks.iter().any(|local| local.info.id == id) {
             return Ok(false);
         }
         if upkeep.log_has_old {
             // Without the block, replay would take what the log still has of its range for new.
-            self.shorten_log(&mut upkeep, &mut MaintainReport::default())?;
+            self.shorten_log(upkeep, &mut MaintainReport::default())?;
         }
         blocks::remove(self.disk.as_ref(), &self.directory, id)?;
         let view = Arc::clone(&self.view.read());
         let blocks = view.blocks.iter().filter(|local| local.info.id != id).cloned().collect();
-        self.show(&mut upkeep, View { blocks, head_from: view.head_from });
+        self.show(upkeep, View { blocks, head_from: view.head_from });
         Ok(true)
     }
 

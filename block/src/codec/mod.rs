@@ -4,7 +4,11 @@
 //! of Go's `encoding/binary` for signed ones (`varint`). Checksums are CRC-32C, stored as big-endian `u32`.
 //! Nothing here panics on any input; every read says what it wanted and where it stood.
 
+mod xxhash;
+
 use crate::error::Error;
+
+pub use xxhash::xxh64;
 
 /// CRC-32C (Castagnoli) of `bytes`.
 pub fn crc32c(bytes: &[u8]) -> u32 {

@@ -9,7 +9,8 @@
 use sarsen_block::{LabelsRef, SeriesHash, SeriesNo, Timestamp};
 use sarsen_wal::SeriesId;
 
-use super::Head;
+use super::{Head, Notes};
+use crate::exemplars::ExemplarRef;
 use crate::outcome::{Committed, Reason, Refusal};
 
 /// Samples that wait to be committed. Labels are borrowed.
@@ -17,6 +18,7 @@ use crate::outcome::{Committed, Reason, Refusal};
 pub(crate) struct Batch<'a> {
     series: Vec<(SeriesHash, LabelsRef<'a>)>,
     samples: Vec<StagedSample>,
+    pub(crate) notes: Notes<'a>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +37,19 @@ impl<'a> Batch<'a> {
             self.series.push((hash, labels));
         }
         self.samples.push(StagedSample { series: (self.series.len() - 1) as u32, t, v });
+    }
+
+    /// The sample staged last, if it is one of the series with this hash.
+    fn last_sample_of(&self, hash: SeriesHash) -> Option<u32> {
+        let index = self.series.len().checked_sub(1)?;
+        let is_same = self.series.last()?.0 == hash && self.samples.last()?.series as usize == index;
+        is_same.then(|| (self.samples.len() - 1) as u32)
+    }
+
+    /// Adds an exemplar.
+    pub(crate) fn push_exemplar(&mut self, hash: SeriesHash, exemplar: ExemplarRef<'a>) {
+        let sample = self.last_sample_of(hash);
+        self.notes.push_exemplar(hash, exemplar, sample);
     }
 
     /// Makes room for about this many more series, with one sample each.
@@ -124,8 +139,9 @@ impl Head {
         newest.saturating_sub(self.block_range / 2).max(self.times.floor)
     }
 
-    /// Judges a batch and applies what is good. `applied` is filled anew; samples after `max_time` are refused.
-    pub(crate) fn apply(
+    /// Judges the samples of a batch and applies what is good. `applied` is filled anew; samples after `max_time` are
+    /// refused.
+    pub(super) fn apply_samples(
         &mut self,
         batch: &Batch<'_>,
         max_time: Timestamp,
@@ -135,7 +151,7 @@ impl Head {
         (applied.births, applied.accepted) = (0, 0);
         let mut outcome = Committed::default();
         let Some(first) = batch.samples.first() else { return outcome };
-        if self.store.is_full() {
+        if self.store.cells.is_full() {
             let refuse = |sample| Refusal { sample, reason: Reason::HeadFull };
             outcome.refused = (0..batch.samples.len() as u32).map(refuse).collect();
             return outcome;
@@ -228,7 +244,7 @@ impl Head {
                 return;
             }
         }
-        self.counts.chunks += u64::from(series.append(&mut self.store, no, staged.t, staged.v));
+        self.counts.chunks += u64::from(series.append(&mut self.store, staged.t, staged.v));
         self.times.min = self.times.min.min(staged.t);
         self.times.max = self.times.max.max(staged.t);
         applied.log.sample(SeriesId(u64::from(no.0)), staged.t, staged.v.to_bits());

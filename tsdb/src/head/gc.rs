@@ -76,9 +76,6 @@ impl Gc {
                 self.stage = Stage::Pages(end);
             }
             Stage::Pages(_) => {
-                let dropped = head.store.spill.drop_before(self.from);
-                head.counts.chunks = head.counts.chunks.saturating_sub(dropped);
-                self.oldest = self.oldest.min(head.store.spill.oldest());
                 self.settle_times(head);
                 self.queue = self.touched.drain().collect();
                 self.stage = Stage::Lists;
@@ -93,13 +90,15 @@ impl Gc {
 
     fn collect_page(&mut self, head: &mut Head, page: usize) {
         for no in head.series.numbers_of_page(page) {
+            head.stones.drop_before(no, self.from);
             let Some(series) = head.series.get_mut(no) else { continue };
             let dropped = series.drop_before(&mut head.store, self.from);
-            head.counts.chunks = head.counts.chunks.saturating_sub(u64::from(dropped));
+            head.counts.chunks = head.counts.chunks.saturating_sub(dropped as u64);
             self.oldest = self.oldest.min(series.oldest().unwrap_or(Timestamp::MAX));
         }
         for (no, series) in head.series.remove_from_page(page, MemSeries::is_empty) {
             head.map.remove(series.hash().0, no.0);
+            head.metadata.forget(no);
             self.touched.extend(head.label_numbers(&series));
             head.label_lists.free(series.labels);
             self.dead.push(no);

@@ -14,22 +14,17 @@ use sarsen_block::{
     XorAppender, XorIter, select_postings,
 };
 
+use super::Head;
 use super::symbols::LabelNo;
-use super::{Head, Pieces};
 use crate::error::Error;
 
 /// Series whose label sets are copied under one hold of the lock.
 const LABEL_SLICE: usize = 4096;
 
 impl Head {
-    /// Begins to collect the chunks of a series that share a millisecond with `range`: what of them is in memory. The
-    /// rest is read without the lock. `None` if the series was forgotten.
-    pub(crate) fn pieces_of(
-        &self,
-        no: SeriesNo,
-        range: TimeRange,
-    ) -> Result<Option<Pieces>, sarsen_block::Error> {
-        self.series.get(no).map(|series| series.pieces(&self.store, range)).transpose()
+    /// The chunks of a series that share a millisecond with `range`; nothing if it was forgotten.
+    pub(crate) fn chunks_of(&self, no: SeriesNo, range: TimeRange) -> Vec<TimedChunk> {
+        self.series.get(no).map(|series| series.chunks(&self.store, range)).unwrap_or_default()
     }
 
     /// Names and values of all labels that are in use, for the numbers of one slice.
@@ -273,21 +268,31 @@ pub(crate) fn series_where(
     }
 }
 
-/// The chunks of a series cut to `range`: what lies wholly inside stays as it is, what sticks out is encoded anew.
+/// The chunks of a series cut to `range` and without what is `deleted`: what lies wholly inside stays as it is, what sticks
+/// out or is deleted in part is encoded anew.
 ///
 /// # Errors
-/// [`Error::Block`] if a chunk of the head cannot be decoded, which would be a fault of this program.
-pub(crate) fn clip(chunks: Vec<TimedChunk>, range: TimeRange) -> Result<Vec<TimedChunk>, Error> {
+/// [`sarsen_block::Error`] if a chunk of the head cannot be decoded, which would be a fault of this program.
+pub(crate) fn clip(
+    chunks: Vec<TimedChunk>,
+    range: TimeRange,
+    deleted: &[TimeRange],
+) -> Result<Vec<TimedChunk>, sarsen_block::Error> {
     let mut clipped = Vec::with_capacity(chunks.len());
     for timed in chunks {
-        if range.contains(timed.range.min) && range.contains(timed.range.max) {
+        let is_inside = range.contains(timed.range.min) && range.contains(timed.range.max);
+        let touched = || deleted.iter().filter(|stone| stone.overlaps(timed.range));
+        if is_inside && touched().next().is_none() {
             clipped.push(timed);
+            continue;
+        }
+        if touched().any(|stone| stone.contains(timed.range.min) && stone.contains(timed.range.max)) {
             continue;
         }
         let (mut open, mut bytes, mut first) = (XorAppender::new(), Vec::new(), None);
         let mut samples = XorIter::new(&timed.chunk.data)?;
         while let Some((t, v)) = samples.next()? {
-            if range.contains(t) {
+            if range.contains(t) && !touched().any(|stone| stone.contains(t)) {
                 first.get_or_insert(t);
                 open.append(&mut bytes, t, v);
             }
