@@ -34,7 +34,7 @@
 //!
 //! Rooms, from the bottom up: `disk` (the seam to the file system), `frame` and `record` (pure bytes, drawn in
 //! `FORMAT.md`), `segment`, `frames` (reading one file), `batch`, `stage`, `output`, `writer` (appending), `replay`,
-//! `repair`, `checkpoint`. This crate reads no clock and starts no thread that outlives a call.
+//! `repair`, `checkpoint`; and `foreign`, which reads the log of Prometheus. This crate reads no clock and starts no thread that outlives a call.
 
 #![deny(unsafe_code)]
 
@@ -43,6 +43,7 @@ mod checkpoint;
 mod compress;
 mod disk;
 mod error;
+pub mod foreign;
 mod frame;
 mod frames;
 mod observer;
