@@ -10,7 +10,7 @@ use crate::blocks;
 use crate::db::{Db, Parts};
 use crate::error::Error;
 use crate::exemplars::ExemplarRing;
-use crate::head::Head;
+use crate::head::{Head, SpillFiles};
 use crate::lock::DirectoryLock;
 use crate::observer::TsdbObserver;
 use crate::options::Options;
@@ -135,9 +135,10 @@ impl Builder {
         let hasher = SeriesHasher::new(self.hash_seed);
         let recovery = Recovery { on_damage: self.options.on_damage, resume_at: self.resume_at, floor };
         let make = || {
-            let mut head = Head::new(self.options.block_range, hasher.clone());
+            let files = SpillFiles::begin(&disk, &directory)?;
+            let mut head = Head::new(&self.options, hasher.clone(), files);
             head.exemplars = ExemplarRing::new(self.options.max_exemplars, 0);
-            head
+            Ok(head)
         };
         let (head, position) = recover(&disk, &directory, recovery, make, &mut report)?;
         let log_options = sarsen_wal::Options {

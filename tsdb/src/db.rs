@@ -17,7 +17,7 @@ use crate::builder::Builder;
 use crate::delete::DeleteReport;
 use crate::error::Error;
 use crate::exemplars::{self, SeriesExemplars};
-use crate::head::{Applied, Batch, Head};
+use crate::head::{Applied, Batch, Head, SpillFiles};
 use crate::lock::DirectoryLock;
 use crate::metadata::{self, SeriesMetadata};
 use crate::observer::TsdbObserver;
@@ -46,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) hasher: SeriesHasher,
     pub(crate) log: Wal,
     pub(crate) head: Arc<RwLock<Head>>,
+    pub(crate) spill: Arc<SpillFiles>,
     /// What blocks there are; replaced as a whole.
     pub(crate) view: RwLock<Arc<View>>,
     pub(crate) upkeep: Mutex<Upkeep>,
@@ -93,6 +94,7 @@ impl Db {
             observer: parts.observer,
             hasher: parts.hasher,
             log: parts.log,
+            spill: Arc::clone(parts.head.spill_files()),
             head: Arc::new(RwLock::new(parts.head)),
             view: RwLock::new(Arc::new(parts.view)),
             upkeep: Mutex::new(parts.upkeep),
@@ -238,6 +240,7 @@ impl Db {
     /// The reason why it does not: [`Error::Closed`], or [`Error::Latched`] and [`Error::Log`] after a failure of the log.
     pub fn check(&self) -> Result<(), Error> {
         self.shared.check()?;
+        self.shared.spill.check()?;
         Ok(self.shared.log.check()?)
     }
 
@@ -286,12 +289,18 @@ impl Shared {
 
     /// The one step of a commit.
     pub(crate) fn commit(&self, batch: &Batch<'_>, max_time: Timestamp) -> Result<Commit, Error> {
+        // What an earlier commit could not leave to another thread.
+        self.spill.write_some()?;
         let mut head = self.head.write();
         self.check()?;
         self.log.check()?;
         let mut scratch = self.scratch.lock();
         let committed = head.apply(batch, max_time, &mut scratch);
         let pending = self.log_applied(&mut scratch.log)?;
+        drop(scratch);
+        drop(head);
+        // A failure is the next commit's: this one is in the log, and its samples are read from memory.
+        let _ = self.spill.write_some();
         Ok(Commit { committed, pending })
     }
 
@@ -318,6 +327,7 @@ impl Shared {
             blocks_min_time: view.blocks.iter().map(|local| local.info.meta.min_time).min(),
             ..Stats::default()
         };
+        (stats.spill_files, stats.spill_bytes, _) = self.spill.sizes();
         self.head.read().fill_stats(&mut stats);
         stats
     }

@@ -120,3 +120,10 @@ impl Error {
         }
     }
 }
+
+/// The spill stands on a latch as the log does, and its owner is to do the same.
+impl From<sarsen_wal::Latched> for Error {
+    fn from(latched: sarsen_wal::Latched) -> Self {
+        Self::Log(latched.into())
+    }
+}

@@ -7,6 +7,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -135,15 +136,19 @@ fn stream<S: BlockSink>(
     range: TimeRange,
     writer: &mut BlockWriter<S>,
 ) -> Result<(), Error> {
-    let mut labels = Vec::new();
+    let (mut labels, mut buffer) = (Vec::new(), Vec::new());
     for start in (0..sorted.len()).step_by(CHUNK_SLICE) {
         let slice = start..sorted.len().min(start + CHUNK_SLICE);
-        let copied: Vec<_> = {
+        let (files, slice) = {
             let head = head.read();
-            let numbers = slice.clone().filter_map(|at| sorted.series(at));
-            numbers.map(|no| (head.chunks_of(no, range), head.deleted(no, range))).collect()
+            let pieces = |at| {
+                let no = sorted.series(at)?;
+                Some((at, head.pieces_of(no, range).transpose()?, head.deleted(no, range)))
+            };
+            (Arc::clone(head.spill_files()), slice.filter_map(pieces).collect::<Vec<_>>())
         };
-        for (at, (chunks, deleted)) in slice.zip(copied) {
+        for (at, pieces, deleted) in slice {
+            let chunks = pieces?.read(&files, &mut buffer)?;
             writer.add(sorted.labels(at, &mut labels), &clip(chunks, range, &deleted)?)?;
         }
     }

@@ -7,6 +7,7 @@ use sarsen_block::Timestamp;
 use sarsen_wal::SyncPolicy;
 
 use crate::error::Error;
+use crate::head::MAX_OPEN_BYTES;
 
 /// What opening does when the log ends in damage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,6 +59,11 @@ pub struct Options {
     pub retention_bytes: u64,
     /// Whether blocks that are due have to lie elsewhere before they go. Yes.
     pub shipping: Shipping,
+    /// Bytes of an open chunk that are kept in memory; the front of one that has grown longer goes to the spill files. 8 to
+    /// 1024. 168.
+    pub open_chunk_bytes: usize,
+    /// Bytes of spilled chunks that are gathered before they are written; a small head gathers less. 1 MiB.
+    pub spill_buffer_bytes: usize,
     /// Bytes after which a block begins a new chunk file; 512 MiB.
     pub chunk_segment_size: u64,
 }
@@ -75,6 +81,8 @@ impl Default for Options {
             retention_time: 0,
             retention_bytes: 0,
             shipping: Shipping::Required,
+            open_chunk_bytes: 168,
+            spill_buffer_bytes: 1 << 20,
             chunk_segment_size: 512 * 1024 * 1024,
         }
     }
@@ -87,8 +95,11 @@ impl Options {
     /// [`Error::Invalid`] naming the setting.
     pub fn check(&self) -> Result<(), Error> {
         let day = 24 * 60 * 60 * 1000;
-        if !(1000..=366 * day).contains(&self.block_range) {
-            return Err(Error::invalid("block_range", "not between a second and a year"));
+        if !(1000..=21 * day).contains(&self.block_range) {
+            return Err(Error::invalid("block_range", "not between a second and three weeks"));
+        }
+        if !(8..=MAX_OPEN_BYTES).contains(&self.open_chunk_bytes) {
+            return Err(Error::invalid("open_chunk_bytes", "not between 8 and 1024"));
         }
         if self.idle_grace < 0 {
             return Err(Error::invalid("idle_grace", "negative"));

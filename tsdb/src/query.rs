@@ -181,18 +181,21 @@ struct HeadSet {
 
 impl HeadSet {
     fn next(&mut self) -> Result<Option<ChunkSeries>, sarsen_block::Error> {
+        let mut buffer = Vec::new();
         while self.ready.is_empty() && self.at < self.sorted.len() {
             let slice = self.at..self.sorted.len().min(self.at + SLICE);
             self.at = slice.end;
-            let copied: Vec<_> = {
+            let (files, slice) = {
                 let head = self.head.read();
-                let numbers = slice.filter_map(|at| Some((at, self.sorted.series(at)?)));
-                numbers
-                    .map(|(at, no)| (at, head.chunks_of(no, self.range), head.deleted(no, self.range)))
-                    .collect()
+                let pieces = |at| {
+                    let no = self.sorted.series(at)?;
+                    Some((at, head.pieces_of(no, self.range).transpose()?, head.deleted(no, self.range)))
+                };
+                (Arc::clone(head.spill_files()), slice.filter_map(pieces).collect::<Vec<_>>())
             };
             let mut bytes = Vec::new();
-            for (at, mut chunks, deleted) in copied {
+            for (at, pieces, deleted) in slice {
+                let mut chunks = pieces?.read(&files, &mut buffer)?;
                 if !deleted.is_empty() {
                     chunks = clip(chunks, TimeRange::ALL, &deleted)?;
                 }

@@ -31,11 +31,11 @@ pub(crate) fn recover(
     disk: &Arc<dyn Disk>,
     directory: &Path,
     recovery: Recovery,
-    make: impl Fn() -> Head,
+    make: impl Fn() -> Result<Head, Error>,
     report: &mut OpenReport,
 ) -> Result<(Head, Position), Error> {
     loop {
-        let mut head = make();
+        let mut head = make()?;
         head.times.floor = recovery.floor;
         let mut counts = OpenReport::default();
         match replay_once(disk, directory, recovery, &mut head, &mut counts)? {
@@ -94,6 +94,7 @@ fn replay_once(
                 }
                 report.records += 1;
                 apply(logged.record(&mut scratch)?, recovery.floor, head, report)?;
+                head.spill_files().write_some()?;
             }
             Step::End(end) => {
                 let limit = recovery.resume_at.unwrap_or(end.position);

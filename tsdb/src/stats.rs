@@ -34,6 +34,10 @@ pub struct Stats {
     pub log_bytes: u64,
     /// Number of the segment that the log writes.
     pub log_segment: u64,
+    /// Spill files: chunks of the head that have left memory.
+    pub spill_files: u64,
+    /// Bytes of the spill files.
+    pub spill_bytes: u64,
     /// Local blocks that are open.
     pub blocks: u64,
     /// Bytes of the local blocks.
@@ -55,8 +59,8 @@ pub struct HeadBytes {
     pub series: u64,
     /// Open chunks.
     pub open_chunks: u64,
-    /// Finished chunks.
-    pub finished_chunks: u64,
+    /// Pieces of chunks on their way to the spill files.
+    pub spill: u64,
     /// The map from hash to series.
     pub map: u64,
     /// Exemplars and the labels of their series.
@@ -73,7 +77,7 @@ impl HeadBytes {
             + self.postings
             + self.series
             + self.open_chunks
-            + self.finished_chunks
+            + self.spill
             + self.map
             + self.exemplars
             + self.metadata

@@ -131,6 +131,7 @@ impl Shared {
         }
         self.collect(upkeep, &mut report);
         report.memory_in_use = upkeep.collect_before.is_some();
+        self.spill.remove_dead()?;
         report.head_from = self.head.read().range().map(|range| range.min);
         if upkeep.log_has_old {
             self.shorten_log(upkeep, &mut report)?;

@@ -22,6 +22,8 @@ fn options() -> Options {
     options.idle_grace = 0;
     options.log_segment_bytes = 64 << 10;
     options.chunk_segment_size = 200;
+    options.open_chunk_bytes = 8;
+    options.spill_buffer_bytes = 300;
     options
 }
 

@@ -31,6 +31,17 @@ impl ChunkCut {
         Self { start: t, end: (t / range * range).saturating_add(range) }
     }
 
+    /// The state that [`start`](Self::start) and [`end`](Self::end) tell of.
+    #[must_use]
+    pub const fn resume(start: Timestamp, end: Timestamp) -> Self {
+        Self { start, end }
+    }
+
+    /// The chunk takes no sample from here on, as far as is known by now.
+    pub const fn end(&self) -> Timestamp {
+        self.end
+    }
+
     /// Time of the first sample of the chunk.
     pub const fn start(&self) -> Timestamp {
         self.start

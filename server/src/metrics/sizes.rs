@@ -108,7 +108,7 @@ pub(super) fn write(page: &mut Page, databases: &[(String, Stats)]) {
             ("postings", bytes.postings),
             ("series", bytes.series),
             ("open_chunks", bytes.open_chunks),
-            ("finished_chunks", bytes.finished_chunks),
+            ("spill", bytes.spill),
             ("map", bytes.map),
         ] {
             page.sample(name, "", &[("part", part), ("tenant", tenant)], size as f64);

@@ -151,7 +151,7 @@ impl Head {
         (applied.births, applied.accepted) = (0, 0);
         let mut outcome = Committed::default();
         let Some(first) = batch.samples.first() else { return outcome };
-        if self.store.cells.is_full() {
+        if self.store.is_full() {
             let refuse = |sample| Refusal { sample, reason: Reason::HeadFull };
             outcome.refused = (0..batch.samples.len() as u32).map(refuse).collect();
             return outcome;
@@ -244,7 +244,7 @@ impl Head {
                 return;
             }
         }
-        self.counts.chunks += u64::from(series.append(&mut self.store, staged.t, staged.v));
+        self.counts.chunks += u64::from(series.append(&mut self.store, no, staged.t, staged.v));
         self.times.min = self.times.min.min(staged.t);
         self.times.max = self.times.max.max(staged.t);
         applied.log.sample(SeriesId(u64::from(no.0)), staged.t, staged.v.to_bits());

@@ -29,6 +29,16 @@ impl Default for Chain {
 }
 
 impl Chain {
+    /// The run of `len` bytes that [`ends`](Self::ends) told of.
+    pub(super) const fn new((first, last): (u32, u32), len: usize) -> Self {
+        Self { first, last, len: len as u32 }
+    }
+
+    /// First and last cell.
+    pub(super) const fn ends(&self) -> (u32, u32) {
+        (self.first, self.last)
+    }
+
     /// Length in bytes.
     pub(super) const fn len(&self) -> usize {
         self.len as usize

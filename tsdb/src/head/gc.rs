@@ -76,6 +76,9 @@ impl Gc {
                 self.stage = Stage::Pages(end);
             }
             Stage::Pages(_) => {
+                let dropped = head.store.spill.drop_before(self.from);
+                head.counts.chunks = head.counts.chunks.saturating_sub(dropped);
+                self.oldest = self.oldest.min(head.store.spill.oldest());
                 self.settle_times(head);
                 self.queue = self.touched.drain().collect();
                 self.stage = Stage::Lists;
@@ -93,7 +96,7 @@ impl Gc {
             head.stones.drop_before(no, self.from);
             let Some(series) = head.series.get_mut(no) else { continue };
             let dropped = series.drop_before(&mut head.store, self.from);
-            head.counts.chunks = head.counts.chunks.saturating_sub(dropped as u64);
+            head.counts.chunks = head.counts.chunks.saturating_sub(u64::from(dropped));
             self.oldest = self.oldest.min(series.oldest().unwrap_or(Timestamp::MAX));
         }
         for (no, series) in head.series.remove_from_page(page, MemSeries::is_empty) {

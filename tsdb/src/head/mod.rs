@@ -4,9 +4,10 @@
 //! * a series is found by its hash in `map`, by its number in `series`, and stands in the list of each of its labels;
 //! * a label has a number exactly as long as a series has it (until [`gc`] has passed);
 //! * chunks of a series follow one another in time, the open one last, and none crosses a multiple of the block range;
+//!   where there is a finished one there is an open one;
 //! * no sample is older than `times.floor`, except in chunks that wait to be dropped behind a cut.
 //!
-//! What it does not do: it knows no disk, no log and no block.
+//! What it does not do: it knows no log and no block, and calls no disk: what it spills it only hands over.
 
 mod append;
 mod arena;
@@ -17,8 +18,11 @@ mod notes;
 mod postings;
 mod read;
 mod series;
+mod spill;
 mod symbols;
 mod tombstones;
+
+use std::sync::Arc;
 
 use sarsen_block::codec::put_uvarint;
 use sarsen_block::{LabelsRef, SeriesHash, SeriesHasher, SeriesNo, TimeRange, Timestamp, Tombstones};
@@ -27,17 +31,21 @@ use smallvec::SmallVec;
 use crate::error::Error;
 use crate::exemplars::ExemplarRing;
 use crate::metadata::MetadataTable;
+use crate::options::Options;
 use crate::stats::{HeadBytes, Stats};
 
 pub(crate) use append::{Applied, Batch};
 pub(crate) use gc::Gc;
 pub(crate) use notes::Notes;
 pub(crate) use read::{HeadLists, SortedHead, clip, names, series_in, series_where, values};
+pub(crate) use series::MAX_OPEN_BYTES;
+pub(crate) use spill::{Pieces, SpillFiles};
 
 use arena::Arena;
 use map::NumberMap;
 use postings::MemPostings;
 use series::{ChunkStore, MemSeries, SeriesTable};
+use spill::Spill;
 use symbols::{LabelNo, Symbols, fields};
 
 /// The times that decide what a head takes and what it has.
@@ -83,8 +91,11 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// An empty head.
-    pub(crate) fn new(block_range: Timestamp, hasher: SeriesHasher) -> Self {
+    /// An empty head, whose chunks leave memory into `files`.
+    pub(crate) fn new(options: &Options, hasher: SeriesHasher, files: Arc<SpillFiles>) -> Self {
+        let block_range = options.block_range;
+        let spill = Spill::new(files, block_range, options.spill_buffer_bytes);
+        let store = ChunkStore::new(spill, block_range, options.open_chunk_bytes);
         Self {
             block_range,
             hasher,
@@ -93,7 +104,7 @@ impl Head {
             postings: MemPostings::default(),
             series: SeriesTable::default(),
             map: NumberMap::default(),
-            store: ChunkStore::new(block_range),
+            store,
             stones: Tombstones::default(),
             exemplars: ExemplarRing::new(0, 0),
             metadata: MetadataTable::default(),
@@ -138,6 +149,9 @@ impl Head {
         self.series.insert(no, MemSeries::new(hash, place));
         self.map.insert(hash.0, no.0);
         self.counts.births += 1;
+        if self.series.count().is_power_of_two() {
+            self.store.spill.suit(self.series.count());
+        }
         Some(())
     }
 
@@ -162,8 +176,8 @@ impl Head {
     /// Takes one series out, wherever it stands.
     fn forget_one(&mut self, no: SeriesNo) {
         let Some(mut series) = self.series.remove(no) else { return };
-        self.counts.chunks = self.counts.chunks.saturating_sub(series.num_chunks() as u64);
-        series.drop_before(&mut self.store, Timestamp::MAX);
+        let dropped = series.drop_before(&mut self.store, Timestamp::MAX);
+        self.counts.chunks = self.counts.chunks.saturating_sub(u64::from(dropped));
         self.stones.drop_before(no, Timestamp::MAX);
         self.metadata.forget(no);
         self.map.remove(series.hash().0, no.0);
@@ -195,7 +209,7 @@ impl Head {
         if series.newest().is_some_and(|(newest, _)| newest >= t) {
             return true;
         }
-        self.counts.chunks += u64::from(series.append(&mut self.store, t, v));
+        self.counts.chunks += u64::from(series.append(&mut self.store, no, t, v));
         self.times.min = self.times.min.min(t);
         self.times.max = self.times.max.max(t);
         true
@@ -233,6 +247,11 @@ impl Head {
         })
     }
 
+    /// Where chunks go that leave memory.
+    pub(crate) const fn spill_files(&self) -> &Arc<SpillFiles> {
+        self.store.spill.files()
+    }
+
     /// The head as replay leaves it is where counting begins.
     pub(crate) fn begin_counting(&mut self) {
         self.counts = Counts { chunks: self.counts.chunks, ..Counts::default() };
@@ -258,7 +277,7 @@ impl Head {
             postings: self.postings.held(),
             series: self.series.held(),
             open_chunks: self.store.cells.held(),
-            finished_chunks: self.store.finished_bytes,
+            spill: self.store.spill.held(),
             map: self.map.held(),
             exemplars: self.exemplars.held(),
             metadata: self.metadata.held(),

@@ -14,17 +14,22 @@ use sarsen_block::{
     XorAppender, XorIter, select_postings,
 };
 
-use super::Head;
 use super::symbols::LabelNo;
+use super::{Head, Pieces};
 use crate::error::Error;
 
 /// Series whose label sets are copied under one hold of the lock.
 const LABEL_SLICE: usize = 4096;
 
 impl Head {
-    /// The chunks of a series that share a millisecond with `range`; nothing if it was forgotten.
-    pub(crate) fn chunks_of(&self, no: SeriesNo, range: TimeRange) -> Vec<TimedChunk> {
-        self.series.get(no).map(|series| series.chunks(&self.store, range)).unwrap_or_default()
+    /// Begins to collect the chunks of a series that share a millisecond with `range`: what of them is in memory. The
+    /// rest is read without the lock. `None` if the series was forgotten.
+    pub(crate) fn pieces_of(
+        &self,
+        no: SeriesNo,
+        range: TimeRange,
+    ) -> Result<Option<Pieces>, sarsen_block::Error> {
+        self.series.get(no).map(|series| series.pieces(&self.store, range)).transpose()
     }
 
     /// Names and values of all labels that are in use, for the numbers of one slice.

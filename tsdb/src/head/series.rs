@@ -1,41 +1,42 @@
-//! One series: its labels, its open chunk, its finished chunks; and the table of all series by number.
+//! One series: its labels, its open chunk, the place of what was spilled; and the table of all series by number.
 //!
 //! The record of a series is what an append touches: the hash that proves a hit, the state of the open chunk, the end of its
-//! bytes. Records lie in pages of 1,024 numbers. A number is given once and never again while the head lives; a page
+//! bytes. A chunk that is finished leaves memory, and so does the front of an open one that has grown: see
+//! [`spill`](super::spill). Records lie in pages of 1,024 numbers. A number is given once and never again while the head lives; a page
 //! whose series were forgotten closes ranks and keeps a bitmap, so that memory follows the living. No lock: the head is
 //! the owner.
 
-use sarsen_block::{Chunk, ChunkCut, SeriesHash, SeriesNo, TimeRange, TimedChunk, Timestamp, XorAppender};
+use sarsen_block::{
+    ChunkCut, Encoding, Error as BlockError, SeriesHash, SeriesNo, TimeRange, Timestamp, XorAppender,
+};
 
 use super::arena::Place;
 use super::cells::{Cells, Chain};
+use super::spill::{OpenChunk, PieceHead, Pieces, Spill, SpillRef};
 
-/// A chunk that takes no more samples.
-#[derive(Debug)]
-pub(super) struct Finished {
-    pub(super) range: TimeRange,
-    pub(super) data: Box<[u8]>,
-}
-
-/// The finished chunks of a series, oldest first. One pointer while there are none.
-#[derive(Debug, Default)]
-struct FinishedChunks(Option<Box<FinishedList>>);
-
-#[derive(Debug, Default)]
-struct FinishedList(Vec<Finished>);
+/// Bytes of a word: what an appender writes at a time.
+const WORD: usize = 8;
 
 /// One series.
 #[derive(Debug)]
 pub(super) struct MemSeries {
     hash: [u64; 2],
     open: XorAppender,
-    bytes: Chain,
+    /// Time of the first sample of the open chunk.
+    start: Timestamp,
+    /// Milliseconds from there to the end of the open chunk.
+    length: u32,
     pub(super) labels: Place,
-    cut: ChunkCut,
-    finished: FinishedChunks,
+    /// Cells with the bytes of the open chunk that are not spilled, and how many words they are.
+    cells: (u32, u32),
+    words: u8,
+    /// How many words of the open chunk are spilled.
+    spilled: u8,
+    /// The newest spilled piece.
+    newest_piece: SpillRef,
 }
 
-const _: () = assert!(size_of::<MemSeries>() == 96, "there is one for every series");
+const _: () = assert!(size_of::<MemSeries>() <= 96, "there is one for every series");
 
 impl MemSeries {
     /// A series without samples.
@@ -43,10 +44,13 @@ impl MemSeries {
         Self {
             hash: [(hash.0 >> 64) as u64, hash.0 as u64],
             open: XorAppender::new(),
-            bytes: Chain::default(),
+            start: 0,
+            length: 0,
             labels,
-            cut: ChunkCut::begin(0, 1),
-            finished: FinishedChunks::default(),
+            cells: Chain::default().ends(),
+            words: 0,
+            spilled: 0,
+            newest_piece: SpillRef::NONE,
         }
     }
 
@@ -61,117 +65,159 @@ impl MemSeries {
         (self.open.num_samples() > 0).then(|| (self.open.last_time(), self.open.last_value_bits()))
     }
 
-    /// Whether the series has no sample in memory.
+    /// Whether the series has no sample in the head: where there are finished chunks, there is an open one behind them.
     pub(super) fn is_empty(&self) -> bool {
-        self.open.num_samples() == 0 && self.finished().is_empty()
+        self.open.num_samples() == 0
     }
 
-    pub(super) fn finished(&self) -> &[Finished] {
-        self.finished.0.as_deref().map_or(&[], |list| &list.0)
-    }
-
-    /// How many chunks there are, the open one included.
-    pub(super) fn num_chunks(&self) -> usize {
-        self.finished().len() + usize::from(self.open.num_samples() > 0)
-    }
-
-    /// Time of the oldest sample.
+    /// Time of the oldest sample that is in memory.
     pub(super) fn oldest(&self) -> Option<Timestamp> {
-        let open = (self.open.num_samples() > 0).then(|| self.cut.start());
-        self.finished().first().map(|chunk| chunk.range.min).or(open)
+        (!self.is_empty()).then_some(self.start)
     }
 
-    /// Appends a sample that was judged before; whether a chunk was begun.
     #[inline]
-    pub(super) fn append(&mut self, store: &mut ChunkStore, t: Timestamp, v: f64) -> bool {
+    fn chain(&self) -> Chain {
+        Chain::new(self.cells, usize::from(self.words) * WORD)
+    }
+
+    #[inline]
+    fn set_chain(&mut self, chain: &Chain) {
+        self.cells = chain.ends();
+        self.words = (chain.len() / WORD) as u8;
+    }
+
+    /// Whether a sample at `t` belongs into a new chunk.
+    #[inline]
+    fn is_due(&mut self, t: Timestamp) -> bool {
+        let mut cut = ChunkCut::resume(self.start, self.start.saturating_add(i64::from(self.length)));
+        let written = (usize::from(self.spilled) + usize::from(self.words)) * WORD;
+        let is_due = cut.is_due(t, &self.open, written);
+        self.set_end(&cut);
+        is_due
+    }
+
+    /// Chunks are shorter than two block ranges, and these have a bound: see `Options::check`.
+    #[inline]
+    fn set_end(&mut self, cut: &ChunkCut) {
+        self.length = u32::try_from(cut.end().saturating_sub(cut.start())).unwrap_or(u32::MAX);
+    }
+
+    /// Appends a sample that was judged before; whether a chunk was begun. `no` is the number of the series.
+    #[inline]
+    pub(super) fn append(&mut self, store: &mut ChunkStore, no: SeriesNo, t: Timestamp, v: f64) -> bool {
         let mut begun = false;
-        if self.open.num_samples() > 0 && self.cut.is_due(t, &self.open, self.bytes.len()) {
-            self.finish(store);
+        if self.open.num_samples() > 0 && self.is_due(t) {
+            self.finish(store, no);
         }
         if self.open.num_samples() == 0 {
-            self.cut = ChunkCut::begin(t, store.block_range);
+            let cut = ChunkCut::begin(t, store.block_range);
+            self.start = cut.start();
+            self.set_end(&cut);
             begun = true;
         }
         store.written.clear();
         self.open.append(&mut store.written, t, v);
         if !store.written.is_empty() {
-            store.cells.push(&mut self.bytes, &store.written);
+            let mut chain = self.chain();
+            store.cells.push(&mut chain, &store.written);
+            self.set_chain(&chain);
+            if usize::from(self.words) >= store.open_words {
+                self.spill_front(store, no);
+            }
         }
         begun
     }
 
-    /// The open chunk takes no more samples.
-    #[cold]
-    fn finish(&mut self, store: &mut ChunkStore) {
-        let range = TimeRange::new(self.cut.start(), self.open.last_time());
-        let data = self.open_bytes(store).into_boxed_slice();
-        let chunks = &mut self.finished.0.get_or_insert_default().0;
-        chunks.reserve_exact(1);
-        store.finished_bytes += (data.len() + size_of::<Finished>()) as u64;
-        chunks.push(Finished { range, data });
-        store.cells.free(&mut self.bytes);
-        self.open = XorAppender::new();
-    }
-
-    /// The open chunk as a chunk, as it is now.
-    fn open_bytes(&self, store: &ChunkStore) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.bytes.len());
-        store.cells.read(&self.bytes, &mut bytes);
-        self.open.finish(&bytes)
-    }
-
-    /// The chunks that share a millisecond with `range`, oldest first, the open one as it is now.
-    pub(super) fn chunks(&self, store: &ChunkStore, range: TimeRange) -> Vec<TimedChunk> {
-        let finished = self.finished().iter().filter(|chunk| chunk.range.overlaps(range));
-        let mut chunks: Vec<TimedChunk> = finished
-            .map(|chunk| TimedChunk { range: chunk.range, chunk: Chunk::xor(chunk.data.to_vec()) })
-            .collect();
-        if let Some(open) = self.open_range()
-            && open.overlaps(range)
-        {
-            chunks.push(TimedChunk { range: open, chunk: Chunk::xor(self.open_bytes(store)) });
+    /// What is said of a piece that ends with the last sample.
+    fn piece_head(&self, no: SeriesNo, is_last: bool) -> PieceHead {
+        PieceHead {
+            series: no,
+            encoding: Encoding::Xor,
+            is_last,
+            before: u32::from(self.spilled) * WORD as u32,
+            samples: self.open.num_samples(),
+            range: TimeRange::new(self.start, self.open.last_time()),
         }
-        chunks
+    }
+
+    /// The bytes of the open chunk that are in memory become a piece.
+    #[cold]
+    fn spill_front(&mut self, store: &mut ChunkStore, no: SeriesNo) {
+        let head = self.piece_head(no, false);
+        let mut chain = self.chain();
+        store.written.clear();
+        store.cells.read(&chain, &mut store.written);
+        if let Some(place) = store.spill.put(self.newest_piece, &head, &store.written) {
+            self.newest_piece = place;
+            self.spilled += self.words;
+            store.cells.free(&mut chain);
+            self.set_chain(&chain);
+        }
+    }
+
+    /// The open chunk takes no more samples, and becomes a piece.
+    #[cold]
+    fn finish(&mut self, store: &mut ChunkStore, no: SeriesNo) {
+        let head = self.piece_head(no, true);
+        let last = self.open.finish(&self.tail(store));
+        // Without the count, which stands in the head of the piece.
+        let stream = last.get(2..).unwrap_or_default();
+        self.newest_piece = store.spill.put(self.newest_piece, &head, stream).unwrap_or(self.newest_piece);
+        self.clear_open(store);
+    }
+
+    fn clear_open(&mut self, store: &mut ChunkStore) {
+        let mut chain = self.chain();
+        store.cells.free(&mut chain);
+        self.set_chain(&chain);
+        self.open = XorAppender::new();
+        self.spilled = 0;
+    }
+
+    /// The bytes of the open chunk that are in memory.
+    fn tail(&self, store: &ChunkStore) -> Vec<u8> {
+        let chain = self.chain();
+        let mut bytes = Vec::with_capacity(chain.len());
+        store.cells.read(&chain, &mut bytes);
+        bytes
+    }
+
+    /// The open chunk as it is now.
+    fn open_chunk(&self, store: &ChunkStore) -> Option<OpenChunk> {
+        let range = self.open_range()?;
+        let mut bytes = self.open.finish(&self.tail(store));
+        bytes.drain(..2);
+        let before = u32::from(self.spilled) * WORD as u32;
+        Some(OpenChunk { encoding: Encoding::Xor, range, samples: self.open.num_samples(), before, bytes })
+    }
+
+    /// Begins to collect the chunks that share a millisecond with `range`, the open one as it is now.
+    pub(super) fn pieces(&self, store: &ChunkStore, range: TimeRange) -> Result<Pieces, BlockError> {
+        store.spill.pieces(range, self.open_chunk(store), self.newest_piece)
     }
 
     /// First and last time of the open chunk.
     fn open_range(&self) -> Option<TimeRange> {
-        self.newest().map(|(last, _)| TimeRange::new(self.cut.start(), last))
+        self.newest().map(|(last, _)| TimeRange::new(self.start, last))
     }
 
-    /// Whether a sample lies in `range`, as far as the times of chunks tell.
+    /// Whether a sample may lie in `range`: where finished chunks begin is known on disk only.
     pub(super) fn may_have(&self, range: TimeRange) -> bool {
-        self.finished().iter().any(|chunk| chunk.range.overlaps(range))
-            || self.open_range().is_some_and(|open| open.overlaps(range))
+        self.open_range().is_some_and(|open| {
+            open.max >= range.min
+                && (open.min <= range.max || !self.newest_piece.is_none())
+                && !range.is_empty()
+        })
     }
 
-    /// Drops the chunks that lie wholly before `from`; how many.
-    pub(super) fn drop_before(&mut self, store: &mut ChunkStore, from: Timestamp) -> usize {
-        let mut dropped = 0;
-        if let Some(list) = &mut self.finished.0 {
-            let chunks = &mut list.0;
-            let before = chunks.len();
-            chunks.retain(|chunk| {
-                let stays = chunk.range.max >= from;
-                if !stays {
-                    let bytes = (chunk.data.len() + size_of::<Finished>()) as u64;
-                    store.finished_bytes = store.finished_bytes.saturating_sub(bytes);
-                }
-                stays
-            });
-            dropped += before - chunks.len();
-            if chunks.is_empty() {
-                self.finished.0 = None;
-            } else if chunks.len() < before {
-                chunks.shrink_to_fit();
-            }
+    /// Drops the open chunk if it lies wholly before `from`, and with it what was spilled, which is older; whether it did.
+    pub(super) fn drop_before(&mut self, store: &mut ChunkStore, from: Timestamp) -> bool {
+        let is_old = self.newest().is_some_and(|(last, _)| last < from);
+        if is_old {
+            self.clear_open(store);
+            self.newest_piece = SpillRef::NONE;
         }
-        if self.newest().is_some_and(|(last, _)| last < from) {
-            self.open = XorAppender::new();
-            store.cells.free(&mut self.bytes);
-            dropped += 1;
-        }
-        dropped
+        is_old
     }
 }
 
@@ -179,18 +225,30 @@ impl MemSeries {
 #[derive(Debug)]
 pub(super) struct ChunkStore {
     pub(super) cells: Cells,
-    /// Bytes of all finished chunks and their lists.
-    pub(super) finished_bytes: u64,
+    pub(super) spill: Spill,
     /// Bytes that one append has completed.
     written: Vec<u8>,
     block_range: Timestamp,
+    /// An open chunk that has so many words in memory is spilled.
+    open_words: usize,
 }
 
 impl ChunkStore {
-    pub(super) fn new(block_range: Timestamp) -> Self {
-        Self { cells: Cells::default(), finished_bytes: 0, written: Vec::with_capacity(64), block_range }
+    /// `open_bytes`: see `Options::open_chunk_bytes`.
+    pub(super) fn new(spill: Spill, block_range: Timestamp, open_bytes: usize) -> Self {
+        let open_words = (open_bytes / WORD).clamp(1, MAX_OPEN_BYTES / WORD);
+        let written = Vec::with_capacity(64);
+        Self { cells: Cells::default(), spill, written, block_range, open_words }
+    }
+
+    /// Whether references have nearly run out, so that nothing may be appended.
+    pub(super) fn is_full(&self) -> bool {
+        self.cells.is_full() || self.spill.is_full()
     }
 }
+
+/// More of an open chunk is never kept in memory: a chunk of a head ends near a KiB.
+pub(crate) const MAX_OPEN_BYTES: usize = 1024;
 
 const PAGE_SERIES: usize = 1024;
 const PAGE_WORDS: usize = PAGE_SERIES / 64;

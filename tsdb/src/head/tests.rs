@@ -12,7 +12,15 @@ use crate::outcome::{Committed, Reason, Refusal};
 const RANGE: Timestamp = 7_200_000;
 
 fn head() -> Head {
-    Head::new(RANGE, SeriesHasher::new([1, 2, 3, 4]))
+    head_of(RANGE, 168)
+}
+
+fn head_of(range: Timestamp, open_bytes: usize) -> Head {
+    let disk: Arc<dyn sarsen_wal::Disk> = Arc::new(sarsen_wal::SimDisk::new(1));
+    let files = SpillFiles::begin(&disk, std::path::Path::new("/db")).unwrap();
+    let mut options = Options::default();
+    (options.block_range, options.open_chunk_bytes, options.spill_buffer_bytes) = (range, open_bytes, 200);
+    Head::new(&options, SeriesHasher::new([1, 2, 3, 4]), files)
 }
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
@@ -32,6 +40,11 @@ fn refusals(outcome: &Committed) -> Vec<(u32, Reason)> {
     outcome.refused.iter().map(|&Refusal { sample, reason }| (sample, reason)).collect()
 }
 
+fn chunks_of(head: &RwLock<Head>, no: SeriesNo, range: TimeRange) -> Vec<sarsen_block::TimedChunk> {
+    let pieces = head.read().pieces_of(no, range).unwrap().unwrap();
+    pieces.read(head.read().spill_files(), &mut Vec::new()).unwrap()
+}
+
 /// All samples of a head in `range`, by labels, read as a query reads them.
 fn dump(head: &RwLock<Head>, matchers: &[Matcher], range: TimeRange) -> Vec<(Labels, Vec<(Timestamp, u64)>)> {
     let selected = HeadLists::new(head).select(matchers, range).unwrap();
@@ -40,7 +53,7 @@ fn dump(head: &RwLock<Head>, matchers: &[Matcher], range: TimeRange) -> Vec<(Lab
     let mut bytes = Vec::new();
     for at in 0..sorted.len() {
         let labels = sorted.labels(at, &mut bytes).to_owned();
-        let chunks = clip(head.read().chunks_of(sorted.series(at).unwrap(), range), range, &[]).unwrap();
+        let chunks = clip(chunks_of(head, sorted.series(at).unwrap(), range), range, &[]).unwrap();
         let mut samples = Vec::new();
         for timed in chunks {
             let mut iter = XorIter::new(&timed.chunk.data).unwrap();
@@ -154,7 +167,7 @@ fn forgotten_series_leave_nothing_behind_and_may_come_back() {
     assert_eq!(collect_garbage(&head, 3 * RANGE), 301);
     let head = head.read();
     assert!(head.is_empty() && head.symbols.count() == 0 && head.counts.chunks == 0);
-    assert_eq!(head.store.cells.held() + head.store.finished_bytes, 0);
+    assert_eq!(head.store.cells.held() + head.store.spill.held(), 0);
 }
 
 #[derive(Debug, Clone)]
@@ -192,9 +205,10 @@ proptest! {
         steps in prop::collection::vec(step(), 1..40),
         matchers in prop::collection::vec(matcher(), 0..3),
         (from, length) in (0i64..6000, 0i64..6000),
+        open_bytes in prop_oneof![Just(8usize), Just(16), Just(168)],
     ) {
         let range = 1000;
-        let head = RwLock::new(Head::new(range, SeriesHasher::new([5, 6, 7, 8])));
+        let head = RwLock::new(head_of(range, open_bytes));
         let mut model: BTreeMap<Labels, BTreeMap<Timestamp, u64>> = BTreeMap::new();
         let (mut clock, mut floor) = (0, Timestamp::MIN);
         for step in steps {

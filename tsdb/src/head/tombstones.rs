@@ -1,8 +1,8 @@
 //! What is deleted of the series in memory.
 //!
 //! Chunks of the head are not touched by a delete: stones cover them, every reader looks through the stones, and the cut
-//! writes what is left. A stone is clamped to the first and last sample that its series had when it was set, so it never
-//! covers a sample that is appended in order later; behind a cut the stones of what was cut go with the chunks.
+//! writes what is left. A stone is clamped to the oldest time of the head and the last sample that its series had when it was
+//! set, so it never covers a sample that is appended in order later; behind a cut the stones of what was cut go with the chunks.
 //! Nothing here logs: whoever deletes logs the ranges that [`Head::delete`] returns under the same hold of the lock.
 
 use sarsen_block::{SeriesNo, TimeRange};
@@ -16,7 +16,7 @@ impl Head {
         if !series.may_have(range) {
             return None;
         }
-        let clamped = range.intersect(TimeRange::new(series.oldest()?, series.newest()?.0));
+        let clamped = range.intersect(TimeRange::new(self.times.min, series.newest()?.0));
         if clamped.is_empty() {
             return None;
         }
