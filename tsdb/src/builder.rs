@@ -152,7 +152,7 @@ impl Builder {
             self.observer.block_set_aside(what);
         }
         self.observer.opened(&report);
-        let view = View { blocks: found.blocks, head_from: floor };
+        let view = View { blocks: found.blocks, head_from: floor, late_cuts: 0 };
         let log_has_old = report.skipped > 0;
         Ok(Db::from_parts(Parts {
             upkeep: Upkeep::new(self.id_seed, floor, log_has_old),

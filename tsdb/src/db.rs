@@ -295,7 +295,9 @@ impl Shared {
         self.check()?;
         self.log.check()?;
         let mut scratch = self.scratch.lock();
-        let committed = head.apply(batch, max_time, &mut scratch);
+        let committed = head
+            .apply(batch, max_time, &mut scratch)
+            .inspect_err(|_| self.unlogged.store(true, Ordering::SeqCst))?;
         let pending = self.log_applied(&mut scratch.log)?;
         drop(scratch);
         drop(head);

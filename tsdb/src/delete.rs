@@ -16,7 +16,7 @@ use crate::appender::Pending;
 use crate::blocks::{self, Access, LocalBlock};
 use crate::db::Shared;
 use crate::error::Error;
-use crate::head::HeadLists;
+use crate::head::{HeadLists, Reach};
 use crate::query::View;
 
 /// Series of the head that are marked under one hold of the lock.
@@ -48,7 +48,7 @@ impl Shared {
                     *slot = marked;
                 }
                 // Shown one by one: what is on disk is what is seen, also if the next one fails.
-                self.show(&mut upkeep, View { blocks: blocks.clone(), head_from: view.head_from });
+                self.show(&mut upkeep, View { blocks: blocks.clone(), ..*view });
             }
         }
         report.head_series = self.delete_in_head(matchers, range, view.head_from)?;
@@ -70,15 +70,12 @@ impl Shared {
 
     /// Marks series of the head, logs the marks, and waits until they are on disk; how many series.
     fn delete_in_head(&self, matchers: &[Matcher], range: TimeRange, from: Timestamp) -> Result<u64, Error> {
-        let range = range.intersect(TimeRange::new(from, Timestamp::MAX));
-        if range.is_empty() {
-            return Ok(0);
-        }
-        let selected = HeadLists::new(&self.head).select(matchers, range)?;
+        let ordered = range.intersect(TimeRange::new(from, Timestamp::MAX));
+        let selected = HeadLists::new(&self.head).select(matchers, Reach { ordered, late: range })?;
         let mut pending = None;
         let mut count = 0;
         for slice in selected.chunks(SLICE) {
-            let (marked, logged) = self.delete_slice(slice, range)?;
+            let (marked, logged) = self.delete_slice(slice, (range, from))?;
             count += marked;
             pending = logged.or(pending);
         }
@@ -86,17 +83,21 @@ impl Shared {
         Ok(count)
     }
 
-    fn delete_slice(&self, slice: &[SeriesNo], range: TimeRange) -> Result<(u64, Option<Pending>), Error> {
+    fn delete_slice(
+        &self,
+        slice: &[SeriesNo],
+        (range, from): (TimeRange, Timestamp),
+    ) -> Result<(u64, Option<Pending>), Error> {
         let mut batch = sarsen_wal::Batch::new();
+        let mut marked = 0;
         let mut head = self.head.write();
         self.check()?;
         self.log.check()?;
         for &no in slice {
-            if let Some(marked) = head.delete(no, range) {
-                batch.deletion(SeriesId(u64::from(no.0)), marked);
-            }
+            let deleted = head.delete(no, range, from)?;
+            marked += u64::from(!deleted.is_empty());
+            deleted.into_iter().for_each(|range| batch.deletion(SeriesId(u64::from(no.0)), range));
         }
-        let marked = batch.len();
         if marked == 0 {
             return Ok((0, None));
         }

@@ -12,18 +12,22 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::RwLock;
 use sarsen_block::{
-    BlockId, BlockMeta, BlockSink, BlockWriter, BlockWriterOptions, SeriesNo, TimeRange, Tombstones, verify,
+    BlockId, BlockMeta, BlockSink, BlockWriter, BlockWriterOptions, Parent, SeriesNo, TimeRange, Tombstones,
+    verify,
 };
 use sarsen_wal::{Disk, File};
 
 use crate::blocks::{self, Access, FOR_CREATION, LocalBlock};
 use crate::error::Error;
-use crate::head::{Head, SortedHead, clip, names, series_in};
+use crate::head::{Head, SortedHead, clip, join_overlapping, names, series_in};
 
 /// Series whose chunks are copied under one hold of the lock.
 const CHUNK_SLICE: usize = 512;
 /// Labels whose text is copied under one hold of the lock.
 const LABEL_SLICE: u32 = 8192;
+
+/// What Prometheus notes in blocks of late samples.
+const FROM_OUT_OF_ORDER: &str = "from-out-of-order";
 
 /// Bytes after which a growing file of a block is synced.
 const SYNC_EVERY: usize = 1 << 20;
@@ -37,14 +41,26 @@ pub(crate) struct Target<'a> {
     pub(crate) options: BlockWriterOptions,
 }
 
+/// What a block takes from the head.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Content<'a> {
+    /// What came in order.
+    Ordered,
+    /// What came late and was sealed, of these series (rising).
+    Late(&'a [SeriesNo]),
+}
+
 /// Writes the samples of `range` as block `id`, and opens it. `None` if there are none.
 pub(crate) fn write_block(
     head: &RwLock<Head>,
     target: Target<'_>,
-    id: BlockId,
-    range: TimeRange,
+    (id, range): (BlockId, TimeRange),
+    content: Content<'_>,
 ) -> Result<Option<LocalBlock>, Error> {
-    let series = series_in(head, range);
+    let series = match content {
+        Content::Ordered => series_in(head, range),
+        Content::Late(series) => series.to_vec(),
+    };
     if series.is_empty() {
         return Ok(None);
     }
@@ -54,7 +70,7 @@ pub(crate) fn write_block(
         target.disk.remove_dir_all(&temporary).map_err(failed)?;
     }
     let directory = target.directory.join(id.to_string());
-    let written = fill(head, target, &temporary, &series, (id, range)).and_then(|local| {
+    let written = fill(head, (target, &temporary), (&series, content), (id, range)).and_then(|local| {
         if local.is_some() {
             target.disk.rename(&temporary, &directory).map_err(failed)?;
             // A name that may not last is taken back: the head keeps the data, and there must not be two of them.
@@ -76,9 +92,8 @@ pub(crate) fn write_block(
 /// Writes, syncs and verifies all files of a block, and opens it. `None` if it has no series.
 fn fill(
     head: &RwLock<Head>,
-    target: Target<'_>,
-    temporary: &Path,
-    series: &[SeriesNo],
+    (target, temporary): (Target<'_>, &Path),
+    (series, content): (&[SeriesNo], Content<'_>),
     (id, range): (BlockId, TimeRange),
 ) -> Result<Option<LocalBlock>, Error> {
     let disk = target.disk;
@@ -88,13 +103,21 @@ fn fill(
     disk.create_dir_all(&chunks).map_err(failed)?;
     let sink = DiskSink { disk, directory: temporary.to_owned() };
     let mut writer = BlockWriter::new(sink, target.options, symbols(head)?)?;
-    stream(head, &sorted, range, &mut writer)?;
+    match content {
+        Content::Ordered => stream(head, &sorted, range, &mut writer)?,
+        Content::Late(_) => stream_late(head, &sorted, range, &mut writer)?,
+    }
     let written = writer.finish()?;
     drop(sorted);
     if written.stats.num_series == 0 {
         return Ok(None);
     }
-    let meta = BlockMeta::fresh(id, range, written.stats);
+    let mut meta = BlockMeta::fresh(id, range, written.stats);
+    if matches!(content, Content::Late(_)) {
+        // As Prometheus marks such blocks: a parent that is none, and a hint.
+        meta.compaction.parents.push(Parent::default());
+        meta.compaction.hints.push(FROM_OUT_OF_ORDER.to_owned());
+    }
     for (name, bytes) in [("meta.json", meta.to_bytes()), ("tombstones", Tombstones::default().to_bytes())] {
         let file = disk.create(&temporary.join(name)).map_err(failed)?;
         file.append(&bytes).and_then(|()| file.sync()).map_err(failed)?;
@@ -150,6 +173,28 @@ fn stream<S: BlockSink>(
         for (at, pieces, deleted) in slice {
             let chunks = pieces?.read(&files, &mut buffer)?;
             writer.add(sorted.labels(at, &mut labels), &clip(chunks, range, &deleted)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// The same for what came late: chunks that overlap are brought together.
+fn stream_late<S: BlockSink>(
+    head: &RwLock<Head>,
+    sorted: &SortedHead,
+    range: TimeRange,
+    writer: &mut BlockWriter<S>,
+) -> Result<(), Error> {
+    let mut labels = Vec::new();
+    for start in (0..sorted.len()).step_by(CHUNK_SLICE) {
+        let slice = start..sorted.len().min(start + CHUNK_SLICE);
+        let copied: Vec<_> = {
+            let head = head.read();
+            slice.filter_map(|at| Some((at, head.late.sealed_chunks(sorted.series(at)?, range)))).collect()
+        };
+        for (at, chunks) in copied {
+            let chunks = clip(join_overlapping(chunks)?, range, &[])?;
+            writer.add(sorted.labels(at, &mut labels), &chunks)?;
         }
     }
     Ok(())

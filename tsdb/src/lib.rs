@@ -47,6 +47,7 @@ mod error;
 mod exemplars;
 mod head;
 mod head_compaction;
+mod late_cut;
 mod lock;
 mod metadata;
 mod observer;

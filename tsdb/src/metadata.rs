@@ -12,7 +12,7 @@ use parking_lot::RwLock;
 use sarsen_block::{Labels, Matcher, SeriesNo, TimeRange};
 
 use crate::error::Error;
-use crate::head::{Head, HeadLists, SortedHead};
+use crate::head::{Head, HeadLists, Reach, SortedHead};
 
 /// Series numbers of a page.
 const PAGE: usize = 1024;
@@ -252,7 +252,8 @@ pub(crate) fn select(head: &RwLock<Head>, matchers: &[Matcher]) -> Result<Vec<Se
     if head.read().metadata.is_empty() {
         return Ok(Vec::new());
     }
-    let mut selected = HeadLists::new(head).select(matchers, TimeRange::ALL)?;
+    let mut selected =
+        HeadLists::new(head).select(matchers, Reach { ordered: TimeRange::ALL, late: TimeRange::ALL })?;
     for slice in selected.chunks_mut(PAGE) {
         let head = head.read();
         slice

@@ -40,6 +40,11 @@ pub struct Options {
     /// head counts as idle, so that its old ranges are cut although it does not span one and a half of them. Five
     /// minutes. Zero: the head counts as idle at every call.
     pub idle_grace: Timestamp,
+    /// How many milliseconds before the newest sample of the head a sample may lie that is older than the newest of its
+    /// series, or older than half a block range. 0, the default: such samples are refused.
+    pub out_of_order_window: Timestamp,
+    /// Late samples of one series that are kept sorted before they are encoded; 1 to 255. 32.
+    pub out_of_order_cap_max: usize,
     /// What to do when the log is damaged.
     pub on_damage: OnDamage,
     /// When a commit counts as being on disk. Every commit.
@@ -73,6 +78,8 @@ impl Default for Options {
         Self {
             block_range: 2 * 60 * 60 * 1000,
             idle_grace: 5 * 60 * 1000,
+            out_of_order_window: 0,
+            out_of_order_cap_max: 32,
             on_damage: OnDamage::Stop,
             sync: SyncPolicy::EveryCommit,
             log_segment_bytes: 128 << 20,
@@ -103,6 +110,12 @@ impl Options {
         }
         if self.idle_grace < 0 {
             return Err(Error::invalid("idle_grace", "negative"));
+        }
+        if self.out_of_order_window < 0 {
+            return Err(Error::invalid("out_of_order_window", "negative"));
+        }
+        if !(1..=255).contains(&self.out_of_order_cap_max) {
+            return Err(Error::invalid("out_of_order_cap_max", "not between 1 and 255"));
         }
         if self.retention_time < 0 {
             return Err(Error::invalid("retention_time", "negative"));

@@ -6,14 +6,19 @@ use crate::exemplars::ExemplarRefusal;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Not newer than the newest sample of its series.
+    /// Older than the newest sample of its series, and there is no window for late samples.
     OutOfOrder,
-    /// Older than the head takes: half a block range behind its newest sample, or inside a range that was cut.
+    /// Older than the head takes without a window for late samples: half a block range behind its newest sample, or inside a
+    /// range that was cut.
     OutOfBounds,
+    /// Late, and older than the window for late samples reaches back.
+    TooOld,
     /// Same time as the newest sample of its series, other bits.
     DuplicateValue,
     /// Beyond the limit that the caller set for this batch.
     TooFarInFuture,
+    /// A histogram that contradicts itself: `Histogram::check` says how.
+    BrokenHistogram,
     /// References of the head have run out (some four billion series or cells).
     HeadFull,
 }
@@ -32,7 +37,10 @@ pub struct Refusal {
 pub struct Committed {
     /// Samples stored.
     pub accepted: u64,
-    /// Samples equal, bit for bit, to the newest of their series: nothing to do, and nothing wrong.
+    /// Those of `accepted` that came late and are kept apart until they are cut.
+    pub late: u64,
+    /// Samples equal, bit for bit, to the newest of their series: nothing to do, and nothing wrong. Also late samples at a
+    /// time that a late sample near them has: the first counts, whatever its value.
     pub duplicates: u64,
     /// Samples refused, in the order of staging.
     pub refused: Vec<Refusal>,

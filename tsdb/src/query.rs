@@ -12,18 +12,20 @@ use sarsen_block::{BlockChunkSet, ChunkSeries, ChunkSet, Matcher, Merge, TimeRan
 
 use crate::blocks::LocalBlock;
 use crate::error::Error;
-use crate::head::{Head, HeadLists, SortedHead, clip, names, values};
+use crate::head::{Head, HeadLists, Reach, SortedHead, clip, names, values};
 
 /// Series whose chunks are copied under one hold of the lock.
 const SLICE: usize = 256;
 
 /// The blocks at one moment, and where the head begins.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct View {
     /// Oldest first.
     pub(crate) blocks: Vec<Arc<LocalBlock>>,
     /// What is older is in blocks, or nowhere.
     pub(crate) head_from: Timestamp,
+    /// How often late samples had become blocks, all of which are here.
+    pub(crate) late_cuts: u64,
 }
 
 /// Reads a range of a database.
@@ -39,9 +41,17 @@ impl Querier {
         Self { head, view, range }
     }
 
-    /// The part of the range that the head answers.
-    fn head_range(&self) -> TimeRange {
-        self.range.intersect(TimeRange::new(self.view.head_from, Timestamp::MAX))
+    /// The part of the range that the head answers. Late samples lie anywhere; those that a block has just taken are seen
+    /// in both places until memory is given back, which a reader of samples does not notice.
+    fn reach(&self) -> Reach {
+        let ordered = self.range.intersect(TimeRange::new(self.view.head_from, Timestamp::MAX));
+        Reach { ordered, late: self.range }
+    }
+
+    /// Whether the head has anything to say.
+    fn asks_head(&self) -> bool {
+        let late = self.head.read().late.range();
+        !self.reach().ordered.is_empty() || late.is_some_and(|late| late.overlaps(self.range))
     }
 
     fn blocks(&self) -> impl Iterator<Item = &LocalBlock> {
@@ -49,11 +59,10 @@ impl Querier {
     }
 
     fn select_head(&self, matchers: &[Matcher]) -> Result<SortedHead, Error> {
-        let range = self.head_range();
-        if range.is_empty() {
+        if !self.asks_head() {
             return Ok(SortedHead::default());
         }
-        let selected = HeadLists::new(&self.head).select(matchers, range)?;
+        let selected = HeadLists::new(&self.head).select(matchers, self.reach())?;
         SortedHead::collect(&self.head, &selected)
     }
 
@@ -73,7 +82,7 @@ impl Querier {
             sources.push(Source::Head(HeadSet {
                 head,
                 sorted,
-                range: self.head_range(),
+                reach: self.reach(),
                 at: 0,
                 ready: VecDeque::new(),
             }));
@@ -90,7 +99,7 @@ impl Querier {
         let mut found = BTreeSet::new();
         if matchers.is_empty() {
             found.extend(self.blocks().flat_map(|local| local.block.label_names()).map(Bytes::from));
-            if !self.head_range().is_empty() {
+            if self.asks_head() {
                 found.extend(names(&self.head));
             }
         } else {
@@ -114,7 +123,7 @@ impl Querier {
             for local in self.blocks() {
                 found.extend(local.block.label_values(name)?.into_iter().map(Bytes::from));
             }
-            if !self.head_range().is_empty() {
+            if self.asks_head() {
                 found.extend(values(&self.head, name));
             }
         } else {
@@ -174,7 +183,7 @@ impl ChunkSet for Source {
 struct HeadSet {
     head: Arc<RwLock<Head>>,
     sorted: SortedHead,
-    range: TimeRange,
+    reach: Reach,
     at: usize,
     ready: VecDeque<ChunkSeries>,
 }
@@ -187,17 +196,24 @@ impl HeadSet {
             self.at = slice.end;
             let (files, slice) = {
                 let head = self.head.read();
+                let Reach { ordered, late } = self.reach;
                 let pieces = |at| {
                     let no = self.sorted.series(at)?;
-                    Some((at, head.pieces_of(no, self.range).transpose()?, head.deleted(no, self.range)))
+                    let pieces = head.pieces_of(no, ordered).transpose()?;
+                    Some((at, (pieces, head.deleted(no, ordered)), head.late.chunks(no, late)))
                 };
                 (Arc::clone(head.spill_files()), slice.filter_map(pieces).collect::<Vec<_>>())
             };
             let mut bytes = Vec::new();
-            for (at, pieces, deleted) in slice {
+            for (at, (pieces, deleted), late) in slice {
                 let mut chunks = pieces?.read(&files, &mut buffer)?;
                 if !deleted.is_empty() {
                     chunks = clip(chunks, TimeRange::ALL, &deleted)?;
+                }
+                let late = late?;
+                if !late.is_empty() {
+                    chunks.extend(late);
+                    chunks.sort_by_key(|chunk| (chunk.range.min, chunk.range.max));
                 }
                 if !chunks.is_empty() {
                     let labels = self.sorted.labels(at, &mut bytes).to_owned();

@@ -1,13 +1,14 @@
 //! From the log to the head.
 //!
 //! Replay applies and never judges: only accepted samples were logged, in the order in which they were applied. Samples of
-//! ranges that have become blocks are passed over. If the log is damaged, the setting decides: stop and change
+//! ranges that have become blocks are passed over; late ones never are, for a block of late samples covers no range. One that a block
+//! has already taken is then there twice, which reading brings together. If the log is damaged, the setting decides: stop and change
 //! nothing, or repair at exactly that place, say what was lost, and replay again.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use sarsen_block::{SeriesNo, TimeRange, Timestamp};
+use sarsen_block::{Sample, SeriesNo, Timestamp};
 use sarsen_wal::{Disk, Part, Position, Record, SeriesId, Step};
 
 use crate::error::Error;
@@ -135,12 +136,19 @@ fn apply(
                 }
             }
         }
-        Record::Deletions(mut deletions) => {
-            while let Some(logged) = deletions.next()? {
-                let range = logged.range.intersect(TimeRange::new(floor, Timestamp::MAX));
-                if !range.is_empty() && !head.restore_deletion(number(logged.id)?, range) {
+        Record::Late(mut rows) => {
+            while let Some(row) = rows.next()? {
+                let sample = Sample { t: row.t, start: row.start, value: row.value.decode()? };
+                if head.restore_late(number(row.id)?, sample)? {
+                    report.samples += 1;
+                } else {
                     report.orphans += 1;
                 }
+            }
+        }
+        Record::Deletions(mut deletions) => {
+            while let Some(logged) = deletions.next()? {
+                report.orphans += u64::from(!head.restore_deletion(number(logged.id)?, logged.range)?);
             }
         }
         Record::Exemplars(mut exemplars) => {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use sarsen_block::{BlockId, TimeRange, Timestamp};
 
+use crate::blocks::LocalBlock;
+
 /// What the log lost when it was repaired at a damage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -65,6 +67,8 @@ pub struct CutReport {
     pub block: Option<String>,
     /// The range that was cut, closed on both sides.
     pub range: TimeRange,
+    /// Whether these are late samples: a block that may overlap others.
+    pub late: bool,
     /// Series in the block.
     pub series: u64,
     /// Samples in the block.
@@ -73,6 +77,21 @@ pub struct CutReport {
     pub chunks: u64,
     /// Bytes of the block on disk.
     pub bytes: u64,
+}
+
+impl CutReport {
+    pub(crate) fn of(local: Option<&LocalBlock>, range: TimeRange, late: bool) -> Self {
+        let stats = local.map(|local| local.info.meta.stats).unwrap_or_default();
+        Self {
+            block: local.map(|local| local.info.id.to_string()),
+            range,
+            late,
+            series: stats.num_series,
+            samples: stats.num_samples,
+            chunks: stats.num_chunks,
+            bytes: local.map_or(0, |local| local.info.bytes),
+        }
+    }
 }
 
 /// What `Db::maintain` or `Db::flush` did.

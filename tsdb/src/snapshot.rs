@@ -17,7 +17,7 @@ use crate::blocks::{FOR_CREATION, LocalBlock};
 use crate::builder::FOREIGN_LOG;
 use crate::db::Shared;
 use crate::error::Error;
-use crate::head_compaction::{Target, write_block};
+use crate::head_compaction::{Content, Target, write_block};
 use crate::upkeep::Upkeep;
 
 /// Bytes that a copy moves at a time.
@@ -94,7 +94,7 @@ impl Shared {
                 directory,
                 options: BlockWriterOptions { segment_size: self.options.chunk_segment_size },
             };
-            if let Some(made) = write_block(&self.head, target, id, range)? {
+            if let Some(made) = write_block(&self.head, target, (id, range), Content::Ordered)? {
                 report.head.push(made.info.id);
             }
         }

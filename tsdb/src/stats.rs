@@ -14,7 +14,9 @@ pub struct Stats {
     pub forgotten: u64,
     /// Samples accepted since opening, replayed ones not counted.
     pub samples: u64,
-    /// Chunks in the head, open ones included.
+    /// Those of the samples that came late.
+    pub late_samples: u64,
+    /// Chunks of samples in order in the head, open ones included.
     pub chunks: u64,
     /// Time of the oldest sample of the head (a lower bound after a cut); `None` if the head is empty.
     pub min_time: Option<Timestamp>,
@@ -61,6 +63,8 @@ pub struct HeadBytes {
     pub open_chunks: u64,
     /// Pieces of chunks on their way to the spill files.
     pub spill: u64,
+    /// Late samples and their tables.
+    pub late: u64,
     /// The map from hash to series.
     pub map: u64,
     /// Exemplars and the labels of their series.
@@ -78,6 +82,7 @@ impl HeadBytes {
             + self.series
             + self.open_chunks
             + self.spill
+            + self.late
             + self.map
             + self.exemplars
             + self.metadata

@@ -11,11 +11,12 @@ use std::sync::{Arc, Weak};
 use sarsen_block::{BlockId, BlockWriterOptions, SeriesNo, TimeRange, Timestamp};
 use sarsen_wal::{CheckpointOutcome, Keep, SegmentNo};
 
-use crate::blocks;
+use crate::blocks::{self, LocalBlock};
 use crate::db::Shared;
 use crate::error::Error;
 use crate::head::{Gc, Head, series_where};
-use crate::head_compaction::{Target, write_block};
+use crate::head_compaction::{Content, Target, write_block};
+use crate::late_cut::LateUpkeep;
 use crate::options::Shipping;
 use crate::query::View;
 use crate::report::{CutReport, MaintainReport};
@@ -30,8 +31,10 @@ pub(crate) struct Upkeep {
     old_views: Vec<Weak<View>>,
     /// Memory before this moment is to be given back.
     collect_before: Option<Timestamp>,
+    /// What is known of late samples between calls.
+    pub(crate) late: LateUpkeep,
     /// The log may have samples before `log_floor`, which blocks cover.
-    log_has_old: bool,
+    pub(crate) log_has_old: bool,
     log_floor: Timestamp,
 }
 
@@ -42,6 +45,7 @@ impl Upkeep {
             quiet: None,
             old_views: Vec::new(),
             collect_before: None,
+            late: LateUpkeep::new(),
             log_has_old,
             log_floor: floor,
         }
@@ -54,6 +58,11 @@ impl Upkeep {
         x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         x ^ (x >> 31)
+    }
+
+    /// Whether somebody holds a replaced view for which `reads` says so.
+    fn is_read(&self, reads: impl Fn(&View) -> bool) -> bool {
+        self.old_views.iter().any(|view| view.upgrade().is_some_and(|view| reads(&view)))
     }
 
     /// Whether no sample has come for `grace` milliseconds, as far as the calls up to now tell.
@@ -88,8 +97,15 @@ impl Shared {
         let mut upkeep = self.upkeep.lock();
         let samples = self.head.read().counts.samples;
         let is_quiet = upkeep.is_quiet(now, samples, self.options.idle_grace);
-        let next = |range, block_range| due(range, now, is_quiet, block_range);
-        let mut report = self.cut_while(&mut upkeep, now, next)?;
+        let mut report = MaintainReport::default();
+        self.cut_while(&mut upkeep, now, &mut report, |range, block_range| {
+            due(range, now, is_quiet, block_range)
+        })?;
+        let late = self.head.read().late.range();
+        if upkeep.late.is_due(now, late, !report.cuts.is_empty(), self.options.block_range) {
+            self.cut_late(&mut upkeep, now, &mut report)?;
+        }
+        let mut report = self.settle(&mut upkeep, report)?;
         if self.options.shipping == Shipping::NotNeeded {
             report.blocks_removed = self.retain(&mut upkeep, |_| true)?.removed;
         }
@@ -98,39 +114,51 @@ impl Shared {
 
     pub(crate) fn flush(&self, now: Timestamp) -> Result<MaintainReport, Error> {
         let mut upkeep = self.upkeep.lock();
-        self.cut_while(&mut upkeep, now, |head, block_range| {
+        let mut report = MaintainReport::default();
+        self.cut_while(&mut upkeep, now, &mut report, |head, block_range| {
             let end = range_end(head.min, block_range) - 1;
             Some(TimeRange::new(head.min, end.min(head.max)))
-        })
+        })?;
+        self.cut_late(&mut upkeep, now, &mut report)?;
+        self.settle(&mut upkeep, report)
     }
 
-    /// Cuts what `next` names until it names nothing, then gives back memory and log.
+    /// Cuts what `next` names until it names nothing.
     fn cut_while(
         &self,
         upkeep: &mut Upkeep,
         now: Timestamp,
+        report: &mut MaintainReport,
         next: impl Fn(TimeRange, Timestamp) -> Option<TimeRange>,
-    ) -> Result<MaintainReport, Error> {
-        let mut report = MaintainReport::default();
+    ) -> Result<(), Error> {
         loop {
             let range = self.head.read().range().and_then(|range| next(range, self.options.block_range));
             // Empty at the end of time alone, where no block could hold the range.
-            let Some(range) = range.filter(|range| !range.is_empty()) else { break };
-            self.observer.cut_started();
-            match self.cut(upkeep, now, range) {
-                Ok(cut) => {
-                    self.observer.cut(&cut);
-                    report.cuts.push(cut);
-                }
-                Err(error) => {
-                    self.observer.cut_failed();
-                    return Err(error);
-                }
-            }
-            self.collect(upkeep, &mut report);
+            let Some(range) = range.filter(|range| !range.is_empty()) else { return Ok(()) };
+            let cut = self.observed(|| self.cut(upkeep, now, range))?;
+            report.cuts.push(cut);
+            self.collect(upkeep, report);
         }
+    }
+
+    /// Tells the observer of a cut.
+    pub(crate) fn observed(
+        &self,
+        cut: impl FnOnce() -> Result<CutReport, Error>,
+    ) -> Result<CutReport, Error> {
+        self.observer.cut_started();
+        let result = cut();
+        match &result {
+            Ok(cut) => self.observer.cut(cut),
+            Err(_) => self.observer.cut_failed(),
+        }
+        result
+    }
+
+    /// After all cuts: gives back memory and log.
+    fn settle(&self, upkeep: &mut Upkeep, mut report: MaintainReport) -> Result<MaintainReport, Error> {
         self.collect(upkeep, &mut report);
-        report.memory_in_use = upkeep.collect_before.is_some();
+        report.memory_in_use = upkeep.collect_before.is_some() || upkeep.late.sealed.is_some();
         self.spill.remove_dead()?;
         report.head_from = self.head.read().range().map(|range| range.min);
         if upkeep.log_has_old {
@@ -144,36 +172,45 @@ impl Shared {
         let end = range.max.saturating_add(1);
         // From here on nobody adds to the range. Where the head is long this refuses nobody who was not refused before.
         let former = self.close_for_writers(end);
-        let target = Target {
-            disk: self.disk.as_ref(),
-            directory: &self.directory,
-            options: BlockWriterOptions { segment_size: self.options.chunk_segment_size },
-        };
-        let local = match self.new_id(upkeep, now).and_then(|id| write_block(&self.head, target, id, range)) {
+        let written = self
+            .new_id(upkeep, now)
+            .and_then(|id| write_block(&self.head, self.target(), (id, range), Content::Ordered));
+        let local = match written {
             Ok(local) => local,
             Err(error) => {
                 self.head.write().times.floor = former;
                 return Err(error);
             }
         };
-        let mut report = CutReport { block: None, range, series: 0, samples: 0, chunks: 0, bytes: 0 };
-        let view = Arc::clone(&self.view.read());
-        let mut blocks = view.blocks.clone();
-        if let Some(local) = local {
-            let stats = local.info.meta.stats;
-            report.block = Some(local.info.id.to_string());
-            (report.series, report.samples, report.chunks) =
-                (stats.num_series, stats.num_samples, stats.num_chunks);
-            report.bytes = local.info.bytes;
-            blocks.push(Arc::new(local));
-            blocks::sort(&mut blocks);
-        }
-        drop(view);
-        self.show(upkeep, View { blocks, head_from: end });
+        let report = CutReport::of(local.as_ref(), range, false);
+        self.show_block(upkeep, local, |view| view.head_from = end);
         self.head.write().begin_at(end);
         upkeep.collect_before = Some(end);
         (upkeep.log_has_old, upkeep.log_floor) = (true, end);
         Ok(report)
+    }
+
+    /// Where blocks go.
+    pub(crate) fn target(&self) -> Target<'_> {
+        Target {
+            disk: self.disk.as_ref(),
+            directory: &self.directory,
+            options: BlockWriterOptions { segment_size: self.options.chunk_segment_size },
+        }
+    }
+
+    /// Gives readers a view that has a new block, and what else `change` makes of it.
+    pub(crate) fn show_block(
+        &self,
+        upkeep: &mut Upkeep,
+        local: Option<LocalBlock>,
+        change: impl FnOnce(&mut View),
+    ) {
+        let mut view = self.view.read().as_ref().clone();
+        view.blocks.extend(local.map(Arc::new));
+        blocks::sort(&mut view.blocks);
+        change(&mut view);
+        self.show(upkeep, view);
     }
 
     /// Gives readers a new view. The caller holds `upkeep`, so nobody else replaces it meanwhile.
@@ -207,9 +244,16 @@ impl Shared {
 
     /// Gives memory behind the newest cut back, if nobody reads it.
     fn collect(&self, upkeep: &mut Upkeep, report: &mut MaintainReport) {
+        if let Some(cut) = upkeep.late.sealed
+            && !upkeep.is_read(|view| view.late_cuts < cut)
+        {
+            self.drop_sealed();
+            upkeep.late.sealed = None;
+            // Series that had nothing else go as well.
+            upkeep.collect_before.get_or_insert(self.head.read().times.floor);
+        }
         let Some(before) = upkeep.collect_before else { return };
-        let reads = |view: &Weak<View>| view.upgrade().is_some_and(|view| view.head_from < before);
-        if upkeep.old_views.iter().any(reads) {
+        if upkeep.is_read(|view| view.head_from < before) {
             return;
         }
         upkeep.collect_before = None;
@@ -221,7 +265,7 @@ impl Shared {
 
     /// Replaces old segments of the log by what is still needed of them.
     fn shorten_log(&self, upkeep: &mut Upkeep, report: &mut MaintainReport) -> Result<(), Error> {
-        let outcome = self.checkpoint(upkeep.log_floor);
+        let outcome = self.checkpoint(upkeep.log_floor, upkeep.late.log_upto);
         match outcome {
             Ok(removed) => {
                 report.log_segments_dropped += removed;
@@ -236,13 +280,13 @@ impl Shared {
         }
     }
 
-    fn checkpoint(&self, since: Timestamp) -> Result<u64, Error> {
+    fn checkpoint(&self, since: Timestamp, late_after: SegmentNo) -> Result<u64, Error> {
         let upto: SegmentNo = self.log.roll()?;
         // Looked up after the roll: a series of the old segments that is not among them now was forgotten, and only this
         // thread forgets.
         let living = Living::new(&series_where(&self.head, |_, _| true));
         let mut living = |id: sarsen_wal::SeriesId| living.has(id.0);
-        let keep = Keep { series: &mut living, since };
+        let keep = Keep { series: &mut living, since, late_after };
         match sarsen_wal::checkpoint(&self.disk, &self.directory, upto, keep)? {
             CheckpointOutcome::Done(done) => Ok(done.removed.0),
             CheckpointOutcome::Damaged(damage) => Err(Error::Damaged {
@@ -269,7 +313,7 @@ impl Shared {
         blocks::remove(self.disk.as_ref(), &self.directory, id)?;
         let view = Arc::clone(&self.view.read());
         let blocks = view.blocks.iter().filter(|local| local.info.id != id).cloned().collect();
-        self.show(upkeep, View { blocks, head_from: view.head_from });
+        self.show(upkeep, View { blocks, ..*view });
         Ok(true)
     }
 
@@ -280,7 +324,7 @@ impl Shared {
         for what in &found.set_aside {
             self.observer.block_set_aside(what);
         }
-        self.show(&mut upkeep, View { blocks: found.blocks, head_from: known.head_from });
+        self.show(&mut upkeep, View { blocks: found.blocks, ..*known });
         Ok(())
     }
 }

@@ -29,8 +29,10 @@ pub struct Keep<'a> {
     /// Whether a series is still needed: it is in memory, or samples of it may lie in segments that stay. Its samples
     /// go with it.
     pub series: &'a mut dyn FnMut(SeriesId) -> bool,
-    /// Samples before this moment are dropped.
+    /// Samples before this moment are dropped, if they are not late ones.
     pub since: Timestamp,
+    /// Late samples up to this segment are dropped, whatever their time; those behind it are kept.
+    pub late_after: SegmentNo,
 }
 
 impl std::fmt::Debug for Keep<'_> {
@@ -114,7 +116,9 @@ fn copy(
             Step::Record(logged) => {
                 let record = logged.record(&mut scratch)?;
                 let deletes = matches!(record, Record::Deletions(_));
-                copying.select(record, &mut batch)?;
+                // A checkpoint has the number of the newest segment that it stands for.
+                let keeps_late = logged.position.segment > copying.keep.late_after;
+                copying.select(record, keeps_late, &mut batch)?;
                 // In a batch deletions come last: samples that follow this one must not come before it.
                 if deletes {
                     file.put_batch(&mut batch)?;
@@ -139,7 +143,7 @@ fn copy(
 }
 
 impl Copying<'_, '_> {
-    fn select(&mut self, record: Record<'_>, batch: &mut Batch) -> Result<(), Error> {
+    fn select(&mut self, record: Record<'_>, keeps_late: bool, batch: &mut Batch) -> Result<(), Error> {
         match record {
             Record::Births(mut rows) => {
                 while let Some((id, labels)) = rows.next()? {
@@ -158,11 +162,12 @@ impl Copying<'_, '_> {
                     }
                 }
             }
-            Record::Rows(rows) => self.select_rows(rows, false, batch)?,
-            Record::Late(rows) => self.select_rows(rows, true, batch)?,
+            Record::Rows(rows) => self.select_rows(rows, batch)?,
+            Record::Late(rows) => self.select_late(rows, keeps_late, batch)?,
             Record::Deletions(mut rows) => {
                 while let Some(deletion) = rows.next()? {
-                    if deletion.range.max >= self.keep.since && (self.keep.series)(deletion.id) {
+                    let wanted = keeps_late || deletion.range.max >= self.keep.since;
+                    if wanted && (self.keep.series)(deletion.id) {
                         batch.deletion(deletion.id, deletion.range);
                     }
                 }
@@ -185,13 +190,23 @@ impl Copying<'_, '_> {
         Ok(())
     }
 
-    fn select_rows(&mut self, mut rows: Rows<'_>, late: bool, batch: &mut Batch) -> Result<(), Error> {
+    fn select_late(&mut self, mut rows: Rows<'_>, keeps: bool, batch: &mut Batch) -> Result<(), Error> {
+        while let Some(row) = rows.next()? {
+            let wanted = keeps && (self.keep.series)(row.id);
+            self.count(wanted);
+            if wanted {
+                batch.late(row.id, row.t, row.start, &row.value.decode()?);
+            }
+        }
+        Ok(())
+    }
+
+    fn select_rows(&mut self, mut rows: Rows<'_>, batch: &mut Batch) -> Result<(), Error> {
         while let Some(row) = rows.next()? {
             if !self.wants(row.id, row.t) {
                 continue;
             }
             match row.value {
-                _ if late => batch.late(row.id, row.t, row.start, &row.value.decode()?),
                 LoggedValue::Float(bits) => batch.sample_with_start(row.id, row.t, row.start, bits),
                 LoggedValue::Histogram(value) => batch.histogram(row.id, row.t, row.start, &value.decode()?),
             }
@@ -202,9 +217,13 @@ impl Copying<'_, '_> {
     /// Whether a sample is needed; counts it.
     fn wants(&mut self, id: SeriesId, t: Timestamp) -> bool {
         let wanted = t >= self.keep.since && (self.keep.series)(id);
+        self.count(wanted);
+        wanted
+    }
+
+    const fn count(&mut self, wanted: bool) {
         let counted = if wanted { &mut self.report.samples.0 } else { &mut self.report.samples.1 };
         *counted += 1;
-        wanted
     }
 }
 

@@ -34,7 +34,7 @@ fn names(disk: &SimDisk, dir: &str) -> Vec<String> {
 }
 
 fn all<'a>(series: &'a mut dyn FnMut(sarsen_wal::SeriesId) -> bool) -> Keep<'a> {
-    Keep { series, since: i64::MIN }
+    Keep { series, since: i64::MIN, late_after: SegmentNo(0) }
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn what_is_not_needed_goes_and_the_rest_stays() {
     let (disk, wal, model) = three_segments(1);
     let upto = wal.roll().unwrap();
     let since = model.samples[model.samples.len() / 3].1;
-    let keep = Keep { series: &mut |id| id.0 % 2 == 0, since };
+    let keep = Keep { series: &mut |id| id.0 % 2 == 0, since, late_after: SegmentNo(0) };
     let CheckpointOutcome::Done(done) = checkpoint(&shared(&disk), Path::new(DIR), upto, keep).unwrap()
     else {
         panic!("damaged");

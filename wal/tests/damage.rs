@@ -227,7 +227,7 @@ fn random_damage_never_invents_anything() {
 fn a_damaged_checkpoint_loses_the_damaged_stretch_alone() {
     let (disk, model) = long_log();
     let upto = SegmentNo(3);
-    let keep = Keep { series: &mut |_| true, since: i64::MIN };
+    let keep = Keep { series: &mut |_| true, since: i64::MIN, late_after: SegmentNo(0) };
     let done = checkpoint(&shared(&disk), Path::new(DIR), upto, keep).unwrap();
     assert!(matches!(done, CheckpointOutcome::Done(done) if done.removed.0 == 3), "{done:?}");
     let path = Path::new(DIR).join("checkpoint").join("00000003");

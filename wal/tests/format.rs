@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use sarsen_block::{Counts, Histogram, Labels, ResetHint, STALE_NAN_BITS, Span, TimeRange, Value};
 use sarsen_wal::{
-    Batch, CheckpointOutcome, Keep, Options, Part, Position, Record, Rows, SeriesId, Step, Wal, checkpoint,
-    real_disk, replay,
+    Batch, CheckpointOutcome, Keep, Options, Part, Position, Record, Rows, SegmentNo, SeriesId, Step, Wal,
+    checkpoint, real_disk, replay,
 };
 
 /// One row of a log, as the story tells it.
@@ -182,7 +182,7 @@ fn write(directory: &Path) {
     for (place, rows) in first.iter().enumerate() {
         if place == 2 {
             let upto = wal.roll().unwrap();
-            let keep = Keep { series: &mut |id| id.0 != 900, since: i64::MIN };
+            let keep = Keep { series: &mut |id| id.0 != 900, since: i64::MIN, late_after: SegmentNo(0) };
             let outcome = checkpoint(&real_disk(), directory, upto, keep).unwrap();
             assert!(matches!(outcome, CheckpointOutcome::Done(_)));
         }
@@ -234,7 +234,7 @@ fn a_checkpoint_keeps_every_kind_and_a_deletion_its_place() {
         wal.append(&mut batch).unwrap().wait().unwrap();
     }
     let upto = wal.roll().unwrap();
-    let keep = Keep { series: &mut |id| id.0 != 900, since: BASE };
+    let keep = Keep { series: &mut |id| id.0 != 900, since: BASE, late_after: SegmentNo(0) };
     let CheckpointOutcome::Done(done) = checkpoint(&real_disk(), directory.path(), upto, keep).unwrap()
     else {
         panic!("damaged");
@@ -243,8 +243,9 @@ fn a_checkpoint_keeps_every_kind_and_a_deletion_its_place() {
     assert!(parts.iter().all(|part| *part == Part::Checkpoint));
     let wanted = |row: &&Row| match row {
         Row::Birth(id, _) | Row::Metadata(id, ..) => *id != 900,
-        Row::Sample(id, t, ..) | Row::Late(id, t, ..) | Row::Exemplar(id, t, ..) => *id != 900 && *t >= BASE,
-        Row::Deletion(_, range) => range.max >= BASE,
+        // A deletion may be of a late sample that stays.
+        Row::Late(id, ..) | Row::Deletion(id, _) => *id != 900,
+        Row::Sample(id, t, ..) | Row::Exemplar(id, t, ..) => *id != 900 && *t >= BASE,
     };
     let expected: Vec<_> = rows.iter().filter(wanted).cloned().collect();
     assert_eq!(found.len(), expected.len());
@@ -257,6 +258,15 @@ fn a_checkpoint_keeps_every_kind_and_a_deletion_its_place() {
         rows.iter().filter(|row| matches!(row, Row::Sample(..) | Row::Late(..))).count() as u64
     };
     assert_eq!(done.samples, (samples(&expected), samples(&rows) - samples(&expected)));
+    // Once they are in blocks, late samples go, wherever they lie.
+    let late_after = upto;
+    let upto = wal.roll().unwrap();
+    let keep = Keep { series: &mut |_| true, since: i64::MIN, late_after };
+    checkpoint(&real_disk(), directory.path(), upto, keep).unwrap();
+    let expected: Vec<_> = found.iter().filter(|row| !matches!(row, Row::Late(..))).collect();
+    assert!(expected.len() < found.len());
+    let left = read(directory.path()).0;
+    assert!(left.len() == expected.len() && expected.iter().all(|row| left.contains(row)));
 }
 
 #[test]

@@ -6,63 +6,14 @@
 //! against the series as it was before the batch, and that verdict is reported; and against the series as it is
 //! by now, and a sample that fails only here was overtaken by its own batch.
 
-use sarsen_block::{LabelsRef, SeriesHash, SeriesNo, Timestamp};
+use sarsen_block::{Histogram, Sample, SeriesNo, Timestamp, Value};
 use sarsen_wal::SeriesId;
 
-use super::{Head, Notes};
-use crate::exemplars::ExemplarRef;
+use super::Head;
+use super::judge::{Bounds, Kind, Newest, Verdict};
+use super::staged::{Batch, Staged};
+use crate::error::Error;
 use crate::outcome::{Committed, Reason, Refusal};
-
-/// Samples that wait to be committed. Labels are borrowed.
-#[derive(Debug, Default)]
-pub(crate) struct Batch<'a> {
-    series: Vec<(SeriesHash, LabelsRef<'a>)>,
-    samples: Vec<StagedSample>,
-    pub(crate) notes: Notes<'a>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct StagedSample {
-    /// Index into the series of the batch.
-    series: u32,
-    t: Timestamp,
-    v: f64,
-}
-
-impl<'a> Batch<'a> {
-    /// Adds a sample. Samples of one series in a row share its entry.
-    #[inline]
-    pub(crate) fn push(&mut self, labels: LabelsRef<'a>, hash: SeriesHash, t: Timestamp, v: f64) {
-        if self.series.last().is_none_or(|&(last, _)| last != hash) {
-            self.series.push((hash, labels));
-        }
-        self.samples.push(StagedSample { series: (self.series.len() - 1) as u32, t, v });
-    }
-
-    /// The sample staged last, if it is one of the series with this hash.
-    fn last_sample_of(&self, hash: SeriesHash) -> Option<u32> {
-        let index = self.series.len().checked_sub(1)?;
-        let is_same = self.series.last()?.0 == hash && self.samples.last()?.series as usize == index;
-        is_same.then(|| (self.samples.len() - 1) as u32)
-    }
-
-    /// Adds an exemplar.
-    pub(crate) fn push_exemplar(&mut self, hash: SeriesHash, exemplar: ExemplarRef<'a>) {
-        let sample = self.last_sample_of(hash);
-        self.notes.push_exemplar(hash, exemplar, sample);
-    }
-
-    /// Makes room for about this many more series, with one sample each.
-    pub(crate) fn reserve(&mut self, series: usize) {
-        self.series.reserve(series);
-        self.samples.reserve(series);
-    }
-
-    /// How many samples wait.
-    pub(crate) fn len(&self) -> usize {
-        self.samples.len()
-    }
-}
 
 /// What a batch did to the head.
 #[derive(Debug, Default)]
@@ -90,53 +41,15 @@ struct Found {
     newest: Newest,
 }
 
-/// Time and bits of the newest sample; `t` is `Timestamp::MIN` if there is none.
-#[derive(Debug, Clone, Copy)]
-struct Newest {
-    t: Timestamp,
-    bits: u64,
-    is_any: bool,
-}
-
-impl Newest {
-    const NONE: Self = Self { t: Timestamp::MIN, bits: 0, is_any: false };
-
-    #[inline]
-    const fn of(newest: Option<(Timestamp, u64)>) -> Self {
-        match newest {
-            Some((t, bits)) => Self { t, bits, is_any: true },
-            None => Self::NONE,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Good,
-    Duplicate,
-    Refused(Reason),
-}
-
-/// Judges a sample that lies within the bounds.
-#[inline]
-fn judge(newest: Newest, t: Timestamp, v: f64) -> Verdict {
-    if t > newest.t || !newest.is_any {
-        Verdict::Good
-    } else if t < newest.t {
-        Verdict::Refused(Reason::OutOfOrder)
-    } else if v.to_bits() == newest.bits {
-        Verdict::Duplicate
-    } else {
-        Verdict::Refused(Reason::DuplicateValue)
-    }
-}
-
 impl Head {
-    /// The oldest time that a batch may hold whose first sample is at `first`: half a block range behind the newest
-    /// sample of the head, and not in a range that was cut. An empty head counts from the first sample.
-    fn oldest_valid(&self, first: Timestamp) -> Timestamp {
+    /// What a batch may hold whose first sample is at `first`. In order is what lies at most half a block range behind the
+    /// newest sample of the head, and not in a range that was cut; late is what lies at most the window behind it. An
+    /// empty head counts from the first sample.
+    fn bounds(&self, first: Timestamp, max: Timestamp) -> Bounds {
         let newest = if self.times.max == Timestamp::MIN { first } else { self.times.max };
-        newest.saturating_sub(self.block_range / 2).max(self.times.floor)
+        let oldest = newest.saturating_sub(self.settings.block_range / 2).max(self.times.floor);
+        let window = self.settings.late_window;
+        Bounds { oldest, late: (window > 0).then(|| newest.saturating_sub(window)), max }
     }
 
     /// Judges the samples of a batch and applies what is good. `applied` is filled anew; samples after `max_time` are
@@ -146,47 +59,48 @@ impl Head {
         batch: &Batch<'_>,
         max_time: Timestamp,
         applied: &mut Applied,
-    ) -> Committed {
+    ) -> Result<Committed, Error> {
         applied.log.clear();
         (applied.births, applied.accepted) = (0, 0);
         let mut outcome = Committed::default();
-        let Some(first) = batch.samples.first() else { return outcome };
+        let Some(first) = batch.samples.first() else { return Ok(outcome) };
         if self.store.is_full() {
             let refuse = |sample| Refusal { sample, reason: Reason::HeadFull };
             outcome.refused = (0..batch.samples.len() as u32).map(refuse).collect();
-            return outcome;
+            return Ok(outcome);
         }
-        let bounds = (self.oldest_valid(first.t), max_time);
+        let bounds = self.bounds(first.t, max_time);
         self.find_all(batch, &mut applied.found);
         for (index, staged) in batch.samples.iter().enumerate() {
-            let refuse = |outcome: &mut Committed, reason| {
-                outcome.refused.push(Refusal { sample: index as u32, reason });
-            };
-            if staged.t < bounds.0 {
-                refuse(&mut outcome, Reason::OutOfBounds);
-                continue;
-            }
-            if staged.t > bounds.1 {
-                refuse(&mut outcome, Reason::TooFarInFuture);
-                continue;
-            }
             let Some(found) = applied.found.get(staged.series as usize).copied() else { continue };
-            match judge(found.newest, staged.t, staged.v) {
-                Verdict::Duplicate => outcome.duplicates += 1,
-                Verdict::Refused(reason) => refuse(&mut outcome, reason),
-                Verdict::Good => {
+            let verdict = if staged.is_plain() {
+                bounds.judge(found.newest, staged.t, Kind::Float, staged.bits)
+            } else {
+                judge_other(&bounds, found.newest, batch, staged)
+            };
+            let reason = match verdict {
+                Verdict::Good | Verdict::Late => {
                     let no = found.no.or_else(|| self.born_in(batch, staged.series, applied));
-                    match no {
-                        Some(no) => self.apply_one(no, staged, applied, &mut outcome),
-                        None => refuse(&mut outcome, Reason::HeadFull),
-                    }
+                    let Some(no) = no else {
+                        outcome.refused.push(Refusal { sample: index as u32, reason: Reason::HeadFull });
+                        continue;
+                    };
+                    self.apply_one(no, (batch, staged), &bounds, applied, &mut outcome)?;
+                    continue;
                 }
-            }
+                Verdict::Duplicate => {
+                    outcome.duplicates += 1;
+                    continue;
+                }
+                Verdict::Refused(reason) => reason,
+            };
+            outcome.refused.push(Refusal { sample: index as u32, reason });
         }
         outcome.accepted = applied.accepted;
         outcome.births = applied.births;
         self.counts.samples += outcome.accepted;
-        outcome
+        self.counts.late += outcome.late;
+        Ok(outcome)
     }
 
     /// The first pass. A table is asked by 38 bits of the hash; that the series found is the right one is proven by its
@@ -223,31 +137,81 @@ impl Head {
         Some(no)
     }
 
-    /// Judges a sample against its series as it is by now, and appends it.
+    /// Judges a sample against its series as it is by now, and takes it.
     #[inline]
     fn apply_one(
         &mut self,
         no: SeriesNo,
-        staged: &StagedSample,
+        (batch, staged): (&Batch<'_>, &Staged),
+        bounds: &Bounds,
         applied: &mut Applied,
         outcome: &mut Committed,
-    ) {
-        let Some(series) = self.series.get_mut(no) else { return };
-        match judge(Newest::of(series.newest()), staged.t, staged.v) {
+    ) -> Result<(), Error> {
+        let Some(series) = self.series.get_mut(no) else { return Ok(()) };
+        let newest = Newest::of(series.newest());
+        let kind = if staged.is_plain() { Kind::Float } else { batch.kind(staged) };
+        match bounds.judge(newest, staged.t, kind, staged.bits) {
             Verdict::Good => {}
+            Verdict::Late => return self.apply_late(no, (batch, staged), newest, applied, outcome),
             Verdict::Duplicate => {
                 outcome.duplicates += 1;
-                return;
+                return Ok(());
             }
             Verdict::Refused(_) => {
                 outcome.overtaken += 1;
-                return;
+                return Ok(());
             }
         }
-        self.counts.chunks += u64::from(series.append(&mut self.store, no, staged.t, staged.v));
+        let v = f64::from_bits(staged.bits);
+        self.counts.chunks += u64::from(series.append(&mut self.store, no, staged.t, v));
         self.times.min = self.times.min.min(staged.t);
         self.times.max = self.times.max.max(staged.t);
-        applied.log.sample(SeriesId(u64::from(no.0)), staged.t, staged.v.to_bits());
+        applied.log.sample(SeriesId(u64::from(no.0)), staged.t, staged.bits);
         applied.accepted += 1;
+        Ok(())
+    }
+
+    /// Keeps a sample beside its series.
+    #[cold]
+    fn apply_late(
+        &mut self,
+        no: SeriesNo,
+        (batch, staged): (&Batch<'_>, &Staged),
+        newest: Newest,
+        applied: &mut Applied,
+        outcome: &mut Committed,
+    ) -> Result<(), Error> {
+        let (t, start) = (staged.t, batch.start(staged));
+        let sample = Sample { t, start, value: value(batch, staged, newest) };
+        if !self.late.insert(no, sample.clone())? {
+            // Which of two values stays is settled; the sender cannot better it.
+            outcome.duplicates += 1;
+            return Ok(());
+        }
+        applied.log.late(SeriesId(u64::from(no.0)), t, start, &sample.value);
+        applied.accepted += 1;
+        outcome.late += 1;
+        Ok(())
+    }
+}
+
+/// Judges what is not a plain float. A histogram that is none is refused after one that is outside of all bounds, as in
+/// Prometheus.
+#[cold]
+fn judge_other(bounds: &Bounds, newest: Newest, batch: &Batch<'_>, staged: &Staged) -> Verdict {
+    if batch.is_broken(staged) && !bounds.is_outside(staged.t) {
+        return Verdict::Refused(Reason::BrokenHistogram);
+    }
+    bounds.judge(newest, staged.t, batch.kind(staged), staged.bits)
+}
+
+/// The value that is stored for a sample: a float stale marker behind a histogram becomes a stale histogram.
+fn value(batch: &Batch<'_>, staged: &Staged, newest: Newest) -> Value {
+    match batch.histogram(staged) {
+        Some(histogram) => Value::Histogram(Box::new(histogram.clone())),
+        None if newest.turns(Kind::Float, staged.bits) => {
+            Value::Histogram(Box::new(Histogram::stale(newest.kind == Kind::FloatHistogram)))
+        }
+        None => Value::Float(f64::from_bits(staged.bits)),
     }
 }

@@ -8,8 +8,8 @@ use std::collections::HashSet;
 
 use sarsen_block::{SeriesNo, Timestamp};
 
+use super::Head;
 use super::symbols::LabelNo;
-use super::{Head, MemSeries};
 
 /// Pages of series looked at in one step.
 const PAGES_A_STEP: usize = 2;
@@ -55,7 +55,7 @@ impl Gc {
             touched: HashSet::new(),
             queue: Vec::new(),
             oldest: Timestamp::MAX,
-            arriving: newest.saturating_sub(head.block_range / 2).max(from),
+            arriving: newest.saturating_sub(head.settings.block_range / 2).max(from),
             samples_at_start: head.counts.samples,
         }
     }
@@ -99,7 +99,8 @@ impl Gc {
             head.counts.chunks = head.counts.chunks.saturating_sub(u64::from(dropped));
             self.oldest = self.oldest.min(series.oldest().unwrap_or(Timestamp::MAX));
         }
-        for (no, series) in head.series.remove_from_page(page, MemSeries::is_empty) {
+        let Head { series, late, .. } = head;
+        for (no, series) in series.remove_from_page(page, |no, series| series.is_empty() && !late.has(no)) {
             head.map.remove(series.hash().0, no.0);
             head.metadata.forget(no);
             self.touched.extend(head.label_numbers(&series));

@@ -5,27 +5,32 @@
 //! * a label has a number exactly as long as a series has it (until [`gc`] has passed);
 //! * chunks of a series follow one another in time, the open one last, and none crosses a multiple of the block range;
 //!   where there is a finished one there is an open one;
-//! * no sample is older than `times.floor`, except in chunks that wait to be dropped behind a cut.
+//! * late samples lie in `late` and nowhere else, and their series are in the other tables;
+//! * no other sample is older than `times.floor`, except in chunks that wait to be dropped behind a cut.
 //!
 //! What it does not do: it knows no log and no block, and calls no disk: what it spills it only hands over.
 
 mod append;
 mod arena;
 mod cells;
+mod encode;
 mod gc;
+mod judge;
 mod map;
 mod notes;
+mod out_of_order;
 mod postings;
 mod read;
 mod series;
 mod spill;
+mod staged;
 mod symbols;
 mod tombstones;
 
 use std::sync::Arc;
 
 use sarsen_block::codec::put_uvarint;
-use sarsen_block::{LabelsRef, SeriesHash, SeriesHasher, SeriesNo, TimeRange, Timestamp, Tombstones};
+use sarsen_block::{LabelsRef, Sample, SeriesHash, SeriesHasher, SeriesNo, TimeRange, Timestamp, Tombstones};
 use smallvec::SmallVec;
 
 use crate::error::Error;
@@ -34,15 +39,19 @@ use crate::metadata::MetadataTable;
 use crate::options::Options;
 use crate::stats::{HeadBytes, Stats};
 
-pub(crate) use append::{Applied, Batch};
+pub(crate) use append::Applied;
+pub(crate) use encode::join_overlapping;
 pub(crate) use gc::Gc;
 pub(crate) use notes::Notes;
-pub(crate) use read::{HeadLists, SortedHead, clip, names, series_in, series_where, values};
+pub(crate) use out_of_order::Sealed;
+pub(crate) use read::{HeadLists, Reach, SortedHead, clip, names, series_in, series_where, values};
 pub(crate) use series::MAX_OPEN_BYTES;
 pub(crate) use spill::{Pieces, SpillFiles};
+pub(crate) use staged::Batch;
 
 use arena::Arena;
 use map::NumberMap;
+use out_of_order::LateTable;
 use postings::MemPostings;
 use series::{ChunkStore, MemSeries, SeriesTable};
 use spill::Spill;
@@ -65,13 +74,35 @@ pub(crate) struct Counts {
     pub(crate) births: u64,
     pub(crate) forgotten: u64,
     pub(crate) samples: u64,
+    /// Those of the samples that came late.
+    pub(crate) late: u64,
     pub(crate) chunks: u64,
+}
+
+/// What the head has to know of the settings of the database.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) block_range: Timestamp,
+    /// How far behind the newest sample late ones are taken; 0 if they are not.
+    pub(crate) late_window: Timestamp,
+    /// Late samples of a series that are kept before they are encoded.
+    pub(crate) late_cap: usize,
+}
+
+impl From<&Options> for Settings {
+    fn from(options: &Options) -> Self {
+        Self {
+            block_range: options.block_range,
+            late_window: options.out_of_order_window,
+            late_cap: options.out_of_order_cap_max,
+        }
+    }
 }
 
 /// The head.
 #[derive(Debug)]
 pub(crate) struct Head {
-    block_range: Timestamp,
+    settings: Settings,
     hasher: SeriesHasher,
     symbols: Symbols,
     /// For each series the numbers of its labels as uvarints, in the order of their names.
@@ -84,6 +115,7 @@ pub(crate) struct Head {
     stones: Tombstones,
     pub(crate) exemplars: ExemplarRing,
     pub(crate) metadata: MetadataTable,
+    pub(crate) late: LateTable,
     pub(crate) times: Times,
     pub(crate) counts: Counts,
     /// Changes whenever the number of a label may have been given to another label.
@@ -93,11 +125,12 @@ pub(crate) struct Head {
 impl Head {
     /// An empty head, whose chunks leave memory into `files`.
     pub(crate) fn new(options: &Options, hasher: SeriesHasher, files: Arc<SpillFiles>) -> Self {
-        let block_range = options.block_range;
+        let settings = Settings::from(options);
+        let block_range = settings.block_range;
         let spill = Spill::new(files, block_range, options.spill_buffer_bytes);
         let store = ChunkStore::new(spill, block_range, options.open_chunk_bytes);
         Self {
-            block_range,
+            settings,
             hasher,
             symbols: Symbols::default(),
             label_lists: Arena::default(),
@@ -105,6 +138,7 @@ impl Head {
             series: SeriesTable::default(),
             map: NumberMap::default(),
             store,
+            late: LateTable::new(settings.late_cap),
             stones: Tombstones::default(),
             exemplars: ExemplarRing::new(0, 0),
             metadata: MetadataTable::default(),
@@ -215,7 +249,20 @@ impl Head {
         true
     }
 
-    /// Whether samples are there.
+    /// A late sample comes back from the log. `false` if its series is not there.
+    ///
+    /// # Errors
+    /// [`Error::Block`] if it cannot be encoded.
+    pub(crate) fn restore_late(&mut self, no: SeriesNo, sample: Sample) -> Result<bool, Error> {
+        if self.series.get(no).is_none() {
+            self.series.skip(no);
+            return Ok(false);
+        }
+        self.late.insert(no, sample)?;
+        Ok(true)
+    }
+
+    /// Whether samples are there that came in order.
     pub(crate) fn is_empty(&self) -> bool {
         self.times.min > self.times.max
     }
@@ -262,6 +309,7 @@ impl Head {
         stats.series = self.series.count() as u64;
         stats.labels = self.symbols.count() as u64;
         (stats.births, stats.forgotten) = (self.counts.births, self.counts.forgotten);
+        stats.late_samples = self.counts.late;
         (stats.samples, stats.chunks) = (self.counts.samples, self.counts.chunks);
         stats.exemplars = self.exemplars.len() as u64;
         stats.min_time = self.range().map(|range| range.min);
@@ -278,6 +326,7 @@ impl Head {
             series: self.series.held(),
             open_chunks: self.store.cells.held(),
             spill: self.store.spill.held(),
+            late: self.late.held(),
             map: self.map.held(),
             exemplars: self.exemplars.held(),
             metadata: self.metadata.held(),

@@ -9,6 +9,7 @@ use sarsen_block::{LabelsRef, SeriesHash, SeriesNo, Timestamp};
 use sarsen_wal::SeriesId;
 
 use super::{Applied, Batch, Head};
+use crate::error::Error;
 use crate::exemplars::{ExemplarRef, ExemplarRefusal, ExemplarVerdict};
 use crate::metadata::{MetadataRef, MetricType};
 use crate::outcome::Committed;
@@ -55,13 +56,13 @@ impl Head {
         batch: &Batch<'_>,
         max_time: Timestamp,
         applied: &mut Applied,
-    ) -> Committed {
-        let mut outcome = self.apply_samples(batch, max_time, applied);
+    ) -> Result<Committed, Error> {
+        let mut outcome = self.apply_samples(batch, max_time, applied)?;
         if !batch.notes.is_empty() {
             self.apply_exemplars(&batch.notes, applied, &mut outcome);
             self.apply_metadata(&batch.notes, applied, &mut outcome);
         }
-        outcome
+        Ok(outcome)
     }
 
     fn apply_exemplars(&mut self, notes: &Notes<'_>, applied: &mut Applied, outcome: &mut Committed) {

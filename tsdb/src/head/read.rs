@@ -21,7 +21,22 @@ use crate::error::Error;
 /// Series whose label sets are copied under one hold of the lock.
 const LABEL_SLICE: usize = 4096;
 
+/// What part of a head is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reach {
+    /// Of the samples that came in order.
+    pub(crate) ordered: TimeRange,
+    /// Of those that came late.
+    pub(crate) late: TimeRange,
+}
+
 impl Head {
+    /// Whether a sample of a series may lie in `reach`, as far as the times of chunks tell.
+    fn may_have(&self, no: SeriesNo, reach: Reach) -> bool {
+        self.series.get(no).is_some_and(|series| series.may_have(reach.ordered))
+            || self.late.may_have(no, reach.late)
+    }
+
     /// Begins to collect the chunks of a series that share a millisecond with `range`: what of them is in memory. The
     /// rest is read without the lock. `None` if the series was forgotten.
     pub(crate) fn pieces_of(
@@ -57,13 +72,13 @@ impl<'a> HeadLists<'a> {
         Self { head, end }
     }
 
-    /// The series that all matchers accept and that may have samples in `range`, rising.
-    pub(crate) fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<SeriesNo>, Error> {
+    /// The series that all matchers accept and that may have samples in `reach`, rising.
+    pub(crate) fn select(&self, matchers: &[Matcher], reach: Reach) -> Result<Vec<SeriesNo>, Error> {
         let mut selected = select_postings(matchers, self)?;
         for slice in slices(selected.len()) {
             let head = self.head.read();
             for no in selected.get_mut(slice).unwrap_or_default() {
-                if head.series.get(*no).is_none_or(|series| !series.may_have(range)) {
+                if !head.may_have(*no, reach) {
                     *no = SeriesNo(u32::MAX);
                 }
             }

@@ -415,18 +415,19 @@ impl SeriesTable {
     pub(super) fn remove_from_page(
         &mut self,
         page: usize,
-        mut is_dead: impl FnMut(&MemSeries) -> bool,
+        mut is_dead: impl FnMut(SeriesNo, &MemSeries) -> bool,
     ) -> Vec<(SeriesNo, MemSeries)> {
         let base = page * PAGE_SERIES;
+        let no = |slot: usize| SeriesNo((base + slot) as u32);
         let Some(page) = self.pages.get_mut(page) else { return Vec::new() };
-        if !page.records.iter().any(&mut is_dead) {
+        let slots = page.slots();
+        if !slots.iter().zip(&page.records).any(|(&slot, series)| is_dead(no(slot), series)) {
             return Vec::new();
         }
-        let slots = page.slots();
         let (mut kept, mut kept_slots, mut removed) = (Vec::new(), Vec::new(), Vec::new());
         for (slot, series) in slots.into_iter().zip(page.records.drain(..)) {
-            if is_dead(&series) {
-                removed.push((SeriesNo((base + slot) as u32), series));
+            if is_dead(no(slot), &series) {
+                removed.push((no(slot), series));
             } else {
                 kept_slots.push(slot);
                 kept.push(series);

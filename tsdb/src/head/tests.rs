@@ -33,7 +33,7 @@ fn commit(head: &mut Head, samples: &[(LabelsRef<'_>, Timestamp, f64)]) -> Commi
         let hash = head.hasher.hash(labels);
         batch.push(labels, hash, t, v);
     }
-    head.apply(&batch, Timestamp::MAX, &mut Applied::default())
+    head.apply(&batch, Timestamp::MAX, &mut Applied::default()).unwrap()
 }
 
 fn refusals(outcome: &Committed) -> Vec<(u32, Reason)> {
@@ -47,7 +47,7 @@ fn chunks_of(head: &RwLock<Head>, no: SeriesNo, range: TimeRange) -> Vec<sarsen_
 
 /// All samples of a head in `range`, by labels, read as a query reads them.
 fn dump(head: &RwLock<Head>, matchers: &[Matcher], range: TimeRange) -> Vec<(Labels, Vec<(Timestamp, u64)>)> {
-    let selected = HeadLists::new(head).select(matchers, range).unwrap();
+    let selected = HeadLists::new(head).select(matchers, Reach { ordered: range, late: range }).unwrap();
     let sorted = SortedHead::collect(head, &selected).unwrap();
     let mut out = Vec::new();
     let mut bytes = Vec::new();
@@ -125,7 +125,7 @@ fn the_future_has_a_limit_where_the_caller_sets_one() {
     for t in [100, 101] {
         batch.push(a.as_ref(), head.hasher.hash(a.as_ref()), t, 1.0);
     }
-    let outcome = head.apply(&batch, 100, &mut Applied::default());
+    let outcome = head.apply(&batch, 100, &mut Applied::default()).unwrap();
     assert_eq!(refusals(&outcome), [(1, Reason::TooFarInFuture)]);
 }
 

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use sarsen_block::Labels;
 use sarsen_wal::{
-    Batch, CheckpointOutcome, Damage, Disk, End, Error, Keep, Options, Position, Record, SeriesId, SimDisk,
-    Step, SyncPolicy, Wal, checkpoint, replay,
+    Batch, CheckpointOutcome, Damage, Disk, End, Error, Keep, Options, Position, Record, SegmentNo, SeriesId,
+    SimDisk, Step, SyncPolicy, Wal, checkpoint, replay,
 };
 
 pub(crate) const DIR: &str = "/db";
@@ -171,7 +171,7 @@ fn step(
         1 => {
             let upto = wal.roll()?;
             model.acknowledge();
-            let keep = Keep { series: &mut |_| true, since: i64::MIN };
+            let keep = Keep { series: &mut |_| true, since: i64::MIN, late_after: SegmentNo(0) };
             let outcome = checkpoint(&shared(disk), Path::new(DIR), upto, keep)?;
             assert!(matches!(outcome, CheckpointOutcome::Done(_)), "{outcome:?}");
         }
