@@ -72,8 +72,8 @@ mod verify;
 mod writer;
 
 pub use chunk::{
-    Chunk, ChunkCut, ChunkIter, ChunkMeta, ChunkRef, Encoding, TimedChunk, Xor2Appender, Xor2Iter,
-    XorAppender, XorIter,
+    Appended, Chunk, ChunkCut, ChunkIter, ChunkMeta, ChunkRef, Encoding, HistogramChunk, HistogramCut,
+    HistogramIter, ResetHeader, TimedChunk, Xor2Appender, Xor2Iter, XorAppender, XorIter,
 };
 pub use chunkfile::{
     CHUNK_FILE_HEADER_LEN, ChunkFileWalk, ChunkFileWriter, DEFAULT_CHUNK_FILE_LIMIT, RECORD_HEAD_LEN,

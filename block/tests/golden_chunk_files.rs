@@ -9,8 +9,9 @@ use std::io;
 
 use golden::{ChunkLine, GoldenBlock, Point, blocks};
 use sarsen_block::{
-    Chunk, ChunkCut, ChunkFileWalk, ChunkFileWriter, ChunkRef, DEFAULT_CHUNK_FILE_LIMIT, Encoding,
-    RECORD_HEAD_LEN, TimeRange, TimedChunk, XorAppender, XorIter, codec, read_chunk, record_len,
+    Appended, Chunk, ChunkCut, ChunkFileWalk, ChunkFileWriter, ChunkRef, DEFAULT_CHUNK_FILE_LIMIT, Encoding,
+    HistogramChunk, HistogramCut, RECORD_HEAD_LEN, ResetHeader, SampleIter, TimeRange, TimedChunk,
+    XorAppender, codec, read_chunk, record_len,
 };
 
 const TWO_HOURS: i64 = 7_200_000;
@@ -25,8 +26,8 @@ fn find(files: &[bytes::Bytes], line: &ChunkLine) -> Chunk {
 }
 
 fn samples(chunk: &Chunk) -> Vec<Point> {
-    let mut iter = XorIter::new(&chunk.data).unwrap();
-    std::iter::from_fn(|| iter.next().unwrap().map(|(t, v)| Point { t, bits: Some(v.to_bits()) })).collect()
+    let mut iter = chunk.samples().unwrap();
+    std::iter::from_fn(|| iter.next().unwrap()).map(Point::of).collect()
 }
 
 #[test]
@@ -40,10 +41,9 @@ fn every_chunk_is_found_by_its_reference_and_read() {
             assert_eq!(chunk.num_samples().unwrap(), line.num_samples);
             let checked = [&[line.enc_byte][..], &chunk.data].concat();
             assert_eq!(format!("{:08x}", codec::crc32c(&checked)), line.crc32c);
-            if chunk.encoding == Encoding::Xor {
-                assert_eq!(samples(&chunk), line.samples, "{} at {}", block.dir.display(), line.chunk_ref);
-                assert_eq!(encode(&line.samples).finish_chunk(), chunk, "samples give the bytes");
-            }
+            let place = format!("{} at {}", block.dir.display(), line.chunk_ref);
+            assert_eq!(samples(&chunk), line.samples, "{place}");
+            assert_eq!(encode(&chunk, line), chunk, "{place}");
         }
     }
 }
@@ -109,63 +109,163 @@ fn written_back_the_files_are_the_same() {
     }
 }
 
+/// The samples of `line` in a new chunk like `like`. The header of a histogram chunk, which tells of the chunk before, is taken over.
+fn encode(like: &Chunk, line: &ChunkLine) -> Chunk {
+    if like.encoding == Encoding::Xor {
+        return Open::all(&line.samples).finish_chunk();
+    }
+    let mut open = HistogramChunk::begin(false, like.encoding == Encoding::FloatHistogram);
+    for point in &line.samples {
+        let appended = open.append(None, point.t, 0, point.histogram.as_ref().unwrap()).unwrap();
+        assert!(matches!(appended, Appended::Appended), "{appended:?}");
+    }
+    let mut chunk = open.to_chunk();
+    let header = like.reset_header().unwrap();
+    assert_eq!(line.header.as_deref(), Some(name(header)));
+    let mut data = chunk.data.to_vec();
+    data[2] = (header as u8) << 6;
+    chunk.data = data.into();
+    chunk
+}
+
+fn name(header: ResetHeader) -> &'static str {
+    match header {
+        ResetHeader::Unknown => "unknown",
+        ResetHeader::NotReset => "not_reset",
+        ResetHeader::Reset => "reset",
+        ResetHeader::Gauge => "gauge",
+    }
+}
+
 /// An open chunk as a head has it.
-struct Open {
-    appender: XorAppender,
-    bytes: Vec<u8>,
-    cut: ChunkCut,
+enum Open {
+    Float { appender: XorAppender, bytes: Vec<u8>, cut: ChunkCut },
+    Histogram { chunk: Box<HistogramChunk>, cut: HistogramCut },
 }
 
 impl Open {
-    fn begin(sample: Point) -> Self {
-        let cut = ChunkCut::begin(sample.t, TWO_HOURS);
-        let mut open = Self { appender: XorAppender::new(), bytes: Vec::new(), cut };
-        open.append(sample);
+    fn begin(sample: &Point) -> Self {
+        let mut open = match &sample.histogram {
+            None => Self::Float {
+                appender: XorAppender::new(),
+                bytes: Vec::new(),
+                cut: ChunkCut::begin(sample.t, TWO_HOURS),
+            },
+            Some(histogram) => Self::Histogram {
+                chunk: Box::new(HistogramChunk::begin(false, histogram.is_float())),
+                cut: HistogramCut::begin(sample.t, TWO_HOURS),
+            },
+        };
+        assert!(open.append(sample, None).is_none());
         open
     }
 
-    fn fits(&mut self, t: i64) -> bool {
-        !self.cut.is_due(t, &self.appender, self.bytes.len())
+    /// A chunk of all `samples`, which are floats.
+    fn all(samples: &[Point]) -> Self {
+        let mut open = Self::begin(&samples[0]);
+        assert!(samples[1..].iter().all(|sample| open.append(sample, None).is_none()));
+        open
     }
 
-    fn append(&mut self, sample: Point) {
-        self.appender.append(&mut self.bytes, sample.t, f64::from_bits(sample.bits.unwrap()));
+    /// Whether `sample` may come into this chunk, as far as kind, time and size say.
+    fn fits(&mut self, sample: &Point) -> bool {
+        match (self, &sample.histogram) {
+            (Self::Float { appender, bytes, cut }, None) => !cut.is_due(sample.t, appender, bytes.len()),
+            (Self::Histogram { chunk, cut }, Some(histogram)) => {
+                (chunk.encoding() == Encoding::FloatHistogram) == histogram.is_float()
+                    && !cut.is_due(sample.t, chunk)
+            }
+            _ => false,
+        }
+    }
+
+    /// Appends; gives the chunk that the sample began if it did not fit into this one.
+    fn append(&mut self, sample: &Point, previous: Option<&Self>) -> Option<Self> {
+        match self {
+            Self::Float { appender, bytes, .. } => {
+                appender.append(bytes, sample.t, f64::from_bits(sample.bits.unwrap()));
+                None
+            }
+            Self::Histogram { chunk, cut } => {
+                let previous = match previous {
+                    Some(Self::Histogram { chunk, .. }) => Some(&**chunk),
+                    _ => None,
+                };
+                let histogram = sample.histogram.as_ref().unwrap();
+                match chunk.append(previous, sample.t, 0, histogram).unwrap() {
+                    Appended::NewChunk(next) => {
+                        let cut = cut.begin_forced(sample.t, TWO_HOURS);
+                        Some(Self::Histogram { chunk: next, cut })
+                    }
+                    _ => None,
+                }
+            }
+        }
     }
 
     fn finish_chunk(&self) -> Chunk {
-        Chunk::xor(self.appender.finish(&self.bytes))
+        match self {
+            Self::Float { appender, bytes, .. } => Chunk::xor(appender.finish(bytes)),
+            Self::Histogram { chunk, .. } => chunk.to_chunk(),
+        }
     }
 }
 
-fn encode(samples: &[Point]) -> Open {
-    let mut open = Open::begin(samples[0]);
-    samples[1..].iter().for_each(|&sample| open.append(sample));
-    open
+/// What a head that is given `samples` makes of them.
+fn cut(samples: impl IntoIterator<Item = Point>) -> Vec<Chunk> {
+    let mut open: Option<Open> = None;
+    let mut chunks = Vec::new();
+    for sample in samples {
+        let fits = open.as_mut().is_some_and(|open| open.fits(&sample));
+        let next = match &mut open {
+            Some(now) if fits => now.append(&sample, None),
+            Some(now) => {
+                let mut next = Open::begin(&sample);
+                if let (Open::Histogram { chunk, .. }, Some(histogram)) = (&mut next, &sample.histogram) {
+                    **chunk = HistogramChunk::begin(false, histogram.is_float());
+                    assert!(next.append(&sample, Some(now)).is_none());
+                }
+                Some(next)
+            }
+            None => Some(Open::begin(&sample)),
+        };
+        if let Some(next) = next {
+            chunks.extend(open.replace(next).map(|full| full.finish_chunk()));
+        }
+    }
+    chunks.extend(open.map(|last| last.finish_chunk()));
+    chunks
+}
+
+/// What a block keeps of the chunk that was open when it was cut: the same samples, encoded anew.
+fn reopened(open: &Chunk) -> Chunk {
+    let mut data = open.data.to_vec();
+    if open.encoding != Encoding::Xor && open.reset_header() != Some(ResetHeader::Gauge) {
+        data[2] = 0;
+    }
+    Chunk { encoding: open.encoding, data: data.into() }
 }
 
 #[test]
 fn a_head_cuts_the_chunks_that_prometheus_cut() {
-    let heads = ["a-floats", "e-segments", "f-cardinality"];
+    let heads = ["a-floats", "b-histograms", "e-segments", "f-cardinality"];
     let from_a_head =
         |block: &GoldenBlock| heads.iter().any(|name| block.dir.to_string_lossy().contains(name));
-    let mut cuts = 0;
+    let (mut cuts, mut histograms) = (0, 0);
     for block in blocks().into_iter().filter(from_a_head) {
-        for series in block.dump.unwrap() {
-            let mut open: Option<Open> = None;
-            let mut chunks = Vec::new();
-            for &sample in series.chunks.iter().flat_map(|line| &line.samples) {
-                let fits = open.as_mut().is_some_and(|open| open.fits(sample.t));
-                match &mut open {
-                    Some(open) if fits => open.append(sample),
-                    _ => chunks.extend(open.replace(Open::begin(sample)).map(|full| full.finish_chunk())),
-                }
-            }
-            chunks.extend(open.map(|last| last.finish_chunk()));
-            let found: Vec<_> = chunks.iter().map(samples).collect();
-            let expected: Vec<_> = series.chunks.iter().map(|line| line.samples.clone()).collect();
-            assert_eq!(found, expected, "{:?}", series.labels);
-            cuts += chunks.len() - 1;
+        let files: Vec<bytes::Bytes> = block.chunk_files().into_iter().map(Into::into).collect();
+        for series in block.dump.iter().flatten() {
+            let expected: Vec<_> = series.chunks.iter().map(|line| find(&files, line)).collect();
+            let lines = series.chunks.iter().flat_map(|line| line.samples.iter().cloned());
+            let found = cut(lines);
+            let (last, full) = found.split_last().unwrap();
+            let (expected_last, expected_full) = expected.split_last().unwrap();
+            assert_eq!(full, expected_full, "{:?}", series.labels);
+            // Whether the last chunk was still open does not show in the samples of the block.
+            assert!(expected_last == last || *expected_last == reopened(last), "{:?}", series.labels);
+            cuts += full.len();
+            histograms += expected.iter().filter(|chunk| chunk.encoding != Encoding::Xor).count();
         }
     }
-    assert!(cuts > 0, "no series had two chunks");
+    assert!(cuts > 0 && histograms > 0, "no series had two chunks, or none had histograms");
 }

@@ -1,10 +1,11 @@
-//! When a head closes a float chunk and opens the next.
+//! When a head closes a chunk and opens the next.
 //!
-//! The rule is the one of Prometheus' head, so that our blocks hold the same chunks as its blocks: a chunk ends at 1005
+//! The rules are those of Prometheus' head, so that our blocks hold the same chunks as its blocks: a float chunk ends at 1005
 //! bytes, at the end of a block range, and at a time foreseen after a quarter of the 120 samples aimed at so that the
-//! chunks of a range come out equally long. Pure arithmetic; who owns the chunk does the cutting.
+//! chunks of a range come out equally long. A histogram chunk aims at 1024 bytes, with ten samples or more.
+//! Pure arithmetic; who owns the chunk does the cutting.
 
-use crate::chunk::XorAppender;
+use crate::chunk::{HistogramChunk, XorAppender};
 use crate::time::Timestamp;
 
 /// Samples that a chunk aims at; twice as many are the most it gets.
@@ -27,8 +28,7 @@ impl ChunkCut {
     /// be positive; anything else counts as 1).
     #[must_use]
     pub fn begin(t: Timestamp, block_range: i64) -> Self {
-        let range = block_range.max(1);
-        Self { start: t, end: (t / range * range).saturating_add(range) }
+        Self { start: t, end: range_end(t, block_range) }
     }
 
     /// The state that [`start`](Self::start) and [`end`](Self::end) tell of.
@@ -64,11 +64,73 @@ impl ChunkCut {
     /// The end that lets chunks of equal length fill the time up to the present end, if the series goes on as it did
     /// for the quarter of a chunk up to `current`.
     fn foreseen_end(&self, current: Timestamp) -> Timestamp {
-        let left = self.end.saturating_sub(self.start) as f64;
-        let quarter = current.saturating_sub(self.start).saturating_add(1) as f64;
-        let chunks = left / (quarter * 4.0);
-        if chunks <= 1.0 { self.end } else { (self.start as f64 + left / chunks.floor()) as Timestamp }
+        foreseen_end(self.start, current, self.end, 4.0)
     }
+}
+
+/// Bytes that a histogram chunk aims at; at twice as many it ends whatever was foreseen.
+const TARGET_BYTES: usize = 1024;
+
+/// A histogram chunk gets so many samples within its block range, however long they are.
+const LEAST_HISTOGRAMS: u16 = 10;
+
+/// When the open histogram chunk of a series ends. One for every open chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistogramCut {
+    start: Timestamp,
+    end: Timestamp,
+    range_end: Timestamp,
+    foreseen: bool,
+}
+
+impl HistogramCut {
+    /// For a chunk whose first sample is at `t`, in blocks that begin at multiples of `block_range` milliseconds (which must
+    /// be positive; anything else counts as 1).
+    #[must_use]
+    pub fn begin(t: Timestamp, block_range: i64) -> Self {
+        let range_end = range_end(t, block_range);
+        Self { start: t, end: range_end, range_end, foreseen: false }
+    }
+
+    /// For a chunk that appending to the present one opened ([`Appended::NewChunk`](crate::Appended::NewChunk)). Prometheus does
+    /// not foresee the end of such a chunk if it did that of the one before.
+    #[must_use]
+    pub fn begin_forced(&self, t: Timestamp, block_range: i64) -> Self {
+        Self { foreseen: self.foreseen, ..Self::begin(t, block_range) }
+    }
+
+    /// Time of the first sample of the chunk.
+    pub const fn start(&self) -> Timestamp {
+        self.start
+    }
+
+    /// Whether a sample at `t` belongs into a new chunk. To be asked once before every append after the first: the first
+    /// answer after 256 bytes moves the end.
+    pub fn is_due(&mut self, t: Timestamp, chunk: &HistogramChunk) -> bool {
+        let bytes = chunk.len();
+        if !self.foreseen && bytes >= TARGET_BYTES / 4 {
+            let part = TARGET_BYTES as f64 / bytes as f64;
+            self.end = foreseen_end(self.start, chunk.last_time(), self.end, part);
+            self.foreseen = true;
+        }
+        (t >= self.end || bytes >= 2 * TARGET_BYTES)
+            && (chunk.num_samples() >= LEAST_HISTOGRAMS || t >= self.range_end)
+    }
+}
+
+/// The end of the block that a sample at `t` lies in. Division truncates, also before the epoch.
+fn range_end(t: Timestamp, block_range: i64) -> Timestamp {
+    let range = block_range.max(1);
+    (t / range * range).saturating_add(range)
+}
+
+/// The end that lets chunks of equal length fill the time from `start` to `end`, if the series goes on as it did up to `current`,
+/// when the chunk was one of `parts` full.
+fn foreseen_end(start: Timestamp, current: Timestamp, end: Timestamp, parts: f64) -> Timestamp {
+    let left = end.saturating_sub(start) as f64;
+    let so_far = current.saturating_sub(start).saturating_add(1) as f64;
+    let chunks = left / (so_far * parts);
+    if chunks <= 1.0 { end } else { (start as f64 + left / chunks.floor()) as Timestamp }
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! An encoded run of samples of one series.
 //!
-//! A [`Chunk`] is an encoding byte and opaque bytes; nothing is decoded until samples are asked for. XOR and XOR2 chunks are
-//! read and written here. Chunks of the other encodings that Prometheus and Thanos store are carried through unchanged,
-//! counted where their header tells the count, and refused when their samples are asked for.
+//! A [`Chunk`] is an encoding byte and opaque bytes; nothing is decoded until samples are asked for. All but the aggregates
+//! of Thanos, which are carried through unchanged, are read and written here.
 
 mod cut;
+mod histogram;
 mod varbit;
 mod xor;
 mod xor2;
@@ -15,7 +15,8 @@ use crate::error::Error;
 use crate::sample::{Sample, SampleIter, Value};
 use crate::time::TimeRange;
 
-pub use cut::ChunkCut;
+pub use cut::{ChunkCut, HistogramCut};
+pub use histogram::{Appended, HistogramChunk, HistogramIter, ResetHeader};
 pub use xor::{XorAppender, XorIter};
 pub use xor2::{Xor2Appender, Xor2Iter};
 
@@ -96,13 +97,19 @@ impl Chunk {
     /// The samples, decoded one by one.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if the header is cut off; [`Error::Invalid`] if chunks of this encoding cannot be read yet.
+    /// [`Error::Corrupt`] if the header is cut off; [`Error::Invalid`] for aggregates, which are several chunks in one.
     pub fn samples(&self) -> Result<ChunkIter<'_>, Error> {
         match self.encoding {
             Encoding::Xor => Ok(ChunkIter::Xor(XorIter::new(&self.data)?)),
             Encoding::Xor2 => Ok(ChunkIter::Xor2(Xor2Iter::new(&self.data)?)),
-            other => {
-                Err(Error::invalid("chunk", format!("samples of encoding {other:?} cannot be read yet")))
+            Encoding::Histogram
+            | Encoding::FloatHistogram
+            | Encoding::HistogramSt
+            | Encoding::FloatHistogramSt => {
+                Ok(ChunkIter::Histogram(HistogramIter::new(&self.data, self.encoding)?))
+            }
+            Encoding::Aggregate => {
+                Err(Error::invalid("chunk", "an aggregate chunk has no samples of its own"))
             }
         }
     }
@@ -116,6 +123,8 @@ pub enum ChunkIter<'a> {
     Xor(XorIter<'a>),
     /// Of a XOR2 chunk.
     Xor2(Xor2Iter<'a>),
+    /// Of a histogram chunk.
+    Histogram(HistogramIter<'a>),
 }
 
 impl SampleIter for ChunkIter<'_> {
@@ -127,6 +136,7 @@ impl SampleIter for ChunkIter<'_> {
                 let sample = |(t, start, value)| Sample { t, start, value: Value::Float(value) };
                 Ok(iter.next()?.map(sample))
             }
+            Self::Histogram(iter) => iter.next(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Whole numbers of few bits where they are small: a run of ones that names the class, then the number.
 //!
-//! Prometheus writes start timestamps with these. The classes are drawn in `FORMAT.md`. As in XOR chunks, the
+//! Prometheus writes start timestamps and histograms with these. The classes are drawn in `FORMAT.md`. As in XOR chunks, the
 //! signed form of `n` bits holds `-(2^(n-1) - 1) ..= 2^(n-1)`, which two's complement does not. The shortest class is written;
 //! any is read. Reading past the end gives `None`, never a number of invented bits.
 
@@ -17,6 +17,15 @@ pub(crate) fn put_int(out: &mut BitWriter<'_>, value: i64) {
     }
     let magnitude = if value > 0 { value.cast_unsigned() - 1 } else { value.wrapping_neg().cast_unsigned() };
     put(out, value.cast_unsigned(), 65 - magnitude.leading_zeros());
+}
+
+/// Writes an unsigned number.
+#[inline]
+pub(crate) fn put_uint(out: &mut BitWriter<'_>, value: u64) {
+    if value == 0 {
+        return out.put(0, 1);
+    }
+    put(out, value, 64 - value.leading_zeros());
 }
 
 /// Writes the low bits of `number`, in the first class that has room for `needed` of them.
@@ -47,6 +56,12 @@ pub(crate) fn read_int(bits: &mut BitReader<'_>) -> Option<i64> {
         64 => number.cast_signed(),
         _ => asymmetric(number << (64 - len), len),
     })
+}
+
+/// Reads an unsigned number; `None` if the bytes end before.
+#[inline]
+pub(crate) fn read_uint(bits: &mut BitReader<'_>) -> Option<u64> {
+    Some(take(bits)?.0)
 }
 
 /// Reads the bits of a number, and tells how many there are.

@@ -5,8 +5,17 @@
 //! absolute; float counts are absolute. With schema [`CUSTOM_BUCKETS`] the positive buckets end at the listed bounds and there
 //! are neither a zero bucket nor negative ones.
 
+mod check;
+mod reduce;
+
 /// The schema of histograms whose bucket bounds are listed (Prometheus: `CustomBucketsSchema`).
 pub const CUSTOM_BUCKETS: i32 = -53;
+
+/// The schema with the widest buckets.
+pub(crate) const MIN_SCHEMA: i32 = -4;
+
+/// The schema with the narrowest buckets that is stored.
+pub(crate) const MAX_SCHEMA: i32 = 8;
 
 /// What is known of how a histogram follows from the one before it. The number is that of remote write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -78,6 +87,13 @@ pub struct Histogram {
     pub custom_values: Vec<f64>,
     /// How often.
     pub counts: Counts,
+}
+
+impl Default for Histogram {
+    /// A histogram of integer counts without an observation.
+    fn default() -> Self {
+        Self { sum: 0.0, ..Self::stale(false) }
+    }
 }
 
 impl Histogram {

@@ -130,6 +130,16 @@ fn decode_one(timed: &TimedChunk, range: TimeRange, into: &mut Vec<Sample>) -> R
                 }
             }
         }
+        ChunkIter::Histogram(mut iter) => {
+            while let Some(t) = iter.advance()? {
+                if t > range.max {
+                    break;
+                }
+                if t >= range.min {
+                    into.extend(iter.sample());
+                }
+            }
+        }
     }
     Ok(())
 }

@@ -5,7 +5,8 @@
 //! does: it stays with a run as long as that is ahead of all others, and at an equal time it turns to one of the others. The heap
 //! of the others is Go's, whose treatment of equals decides too; so it is written out here.
 
-use crate::sample::Sample;
+use crate::histogram::ResetHint;
+use crate::sample::{Sample, Value};
 use crate::time::Timestamp;
 
 /// One of the runs that are waiting: where it stands, and the time there.
@@ -28,6 +29,8 @@ pub(super) fn interleave(runs: &[Vec<Sample>], into: &mut Vec<Sample>) {
     }
     let mut last = None;
     let (mut run, mut next) = (0, 0);
+    // Whether the sample before the next one comes from another run.
+    let mut turned = false;
     loop {
         let found = sample(run, next);
         if let Some(found) = found {
@@ -38,18 +41,32 @@ pub(super) fn interleave(runs: &[Vec<Sample>], into: &mut Vec<Sample>) {
             }
             if heap.first().is_none_or(|first| found.t < first.time) {
                 last = Some(found.t);
-                into.push(found.clone());
+                into.push(told_apart(found, turned));
+                turned = false;
                 continue;
             }
             heap.push(Waiting { time: found.t, run, at });
         }
         let Some(first) = heap.pop() else { return };
         (run, next) = (first.run, first.at + 1);
+        turned = true;
         if last != Some(first.time) {
             last = Some(first.time);
-            into.extend(sample(first.run, first.at).cloned());
+            into.extend(sample(first.run, first.at).map(|found| told_apart(found, turned)));
+            turned = false;
         }
     }
+}
+
+/// `sample`, which says nothing of counters that went on if the one before it is not the one it was told of.
+fn told_apart(sample: &Sample, turned: bool) -> Sample {
+    let mut sample = sample.clone();
+    if let (true, Value::Histogram(histogram)) = (turned, &mut sample.value)
+        && histogram.hint != ResetHint::Gauge
+    {
+        histogram.hint = ResetHint::Unknown;
+    }
+    sample
 }
 
 /// A binary heap, least time first, that orders equals as Go's `container/heap` does.

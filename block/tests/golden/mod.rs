@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sarsen_block::{Counts, Histogram, ResetHint, Sample, Span, Value};
 use serde::Deserialize;
 
 /// A folder of `testdata/`.
@@ -36,18 +37,94 @@ pub(crate) fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
-/// A sample: time, and the bits of a float; `None` for a histogram.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A sample: time, and the bits of a float or a histogram.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Point {
     pub(crate) t: i64,
     pub(crate) bits: Option<u64>,
+    pub(crate) histogram: Option<Histogram>,
+}
+
+impl Point {
+    pub(crate) fn float(t: i64, value: f64) -> Self {
+        Self { t, bits: Some(value.to_bits()), histogram: None }
+    }
+
+    pub(crate) fn of(sample: Sample) -> Self {
+        match sample.value {
+            Value::Float(value) => Self::float(sample.t, value),
+            Value::Histogram(histogram) => Self { t: sample.t, bits: None, histogram: Some(*histogram) },
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Point {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let parts = Vec::<serde_json::Value>::deserialize(deserializer)?;
+        let mut parts = Vec::<serde_json::Value>::deserialize(deserializer)?;
         let bits = parts[1].as_str().map(|hex| u64::from_str_radix(hex, 16).unwrap());
-        Ok(Self { t: parts[0].as_i64().unwrap(), bits })
+        let histogram = parts[1].is_object().then(|| histogram(parts[1].take()));
+        Ok(Self { t: parts[0].as_i64().unwrap(), bits, histogram })
+    }
+}
+
+/// The histogram that `told` describes.
+pub(crate) fn histogram(told: serde_json::Value) -> Histogram {
+    #[derive(Deserialize)]
+    struct Told {
+        kind: String,
+        crh: String,
+        schema: i32,
+        zt: serde_json::Value,
+        zc: serde_json::Value,
+        count: serde_json::Value,
+        sum: serde_json::Value,
+        ps: Option<Vec<(i32, u32)>>,
+        ns: Option<Vec<(i32, u32)>>,
+        pb: Option<Vec<serde_json::Value>>,
+        nb: Option<Vec<serde_json::Value>>,
+        cv: Option<Vec<serde_json::Value>>,
+    }
+    let float = |told: &serde_json::Value| {
+        f64::from_bits(u64::from_str_radix(told[0].as_str().unwrap(), 16).unwrap())
+    };
+    let floats = |told: &Option<Vec<_>>| told.iter().flatten().map(float).collect::<Vec<f64>>();
+    let integers = |told: &Option<Vec<serde_json::Value>>| {
+        told.iter().flatten().map(|number| number.as_i64().unwrap()).collect()
+    };
+    let spans = |told: Option<Vec<(i32, u32)>>| {
+        told.into_iter().flatten().map(|(offset, length)| Span { offset, length }).collect()
+    };
+    let told: Told = serde_json::from_value(told).unwrap();
+    let counts = if told.kind == "float" {
+        Counts::Float {
+            count: float(&told.count),
+            zero: float(&told.zc),
+            positive: floats(&told.pb),
+            negative: floats(&told.nb),
+        }
+    } else {
+        Counts::Integer {
+            count: told.count.as_u64().unwrap(),
+            zero: told.zc.as_u64().unwrap(),
+            positive: integers(&told.pb),
+            negative: integers(&told.nb),
+        }
+    };
+    Histogram {
+        hint: match told.crh.as_str() {
+            "unknown" => ResetHint::Unknown,
+            "reset" => ResetHint::Reset,
+            "not_reset" => ResetHint::NotReset,
+            "gauge" => ResetHint::Gauge,
+            other => panic!("hint {other}"),
+        },
+        schema: told.schema,
+        zero_threshold: float(&told.zt),
+        sum: float(&told.sum),
+        positive_spans: spans(told.ps),
+        negative_spans: spans(told.ns),
+        custom_values: floats(&told.cv),
+        counts,
     }
 }
 
@@ -61,6 +138,8 @@ pub(crate) struct ChunkLine {
     pub(crate) mint: i64,
     pub(crate) maxt: i64,
     pub(crate) enc_byte: u8,
+    #[serde(default)]
+    pub(crate) header: Option<String>,
     pub(crate) num_samples: u16,
     pub(crate) len: usize,
     pub(crate) crc32c: String,

@@ -57,6 +57,21 @@ proptest! {
     }
 
     #[test]
+    fn unsigned_numbers_are_written_in_the_smallest_class_and_read_back(number in numbers()) {
+        let number = number.cast_unsigned();
+        let (bytes, text) = written(|out| put_uint(out, number));
+        let needed = 64 - number.leading_zeros();
+        let class = CLASSES.iter().position(|&bits| bits >= needed).unwrap();
+        let zero = if class < 8 { "0" } else { "" };
+        let number_text = format!("{number:0width$b}", width = CLASSES[class] as usize);
+        let digits = if class == 0 { String::new() } else { number_text };
+        prop_assert_eq!(&text, &("1".repeat(class) + zero + &digits));
+        let mut reader = BitReader::new(&bytes, 8);
+        prop_assert_eq!(read_uint(&mut reader), Some(number));
+        prop_assert_eq!(reader.position(), 64 + text.len());
+    }
+
+    #[test]
     fn a_number_that_is_cut_off_is_none(number in numbers(), cut in 1..9usize) {
         let (bytes, text) = written(|out| put_int(out, number));
         let cut = cut.min(bytes.len() - 8);
