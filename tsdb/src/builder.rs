@@ -1,4 +1,4 @@
-//! How a database is opened: directory, leftovers, blocks, log, in this order.
+//! How a database is opened: directory, leftovers, a takeover, blocks, log, in this order.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use crate::db::{Db, Parts};
 use crate::error::Error;
 use crate::exemplars::ExemplarRing;
 use crate::head::{Head, SpillFiles};
+use crate::import;
 use crate::lock::DirectoryLock;
 use crate::observer::TsdbObserver;
 use crate::options::Options;
@@ -116,7 +117,8 @@ impl Builder {
     }
 
     /// Opens the database: takes the directory, removes leftovers of interrupted work, opens the local blocks, replays the
-    /// log.
+    /// log. A directory of Prometheus, or of a tenant of Thanos Receive, is taken over first: see
+    /// [`OpenReport::imported`].
     ///
     /// # Errors
     /// [`Error::InUse`]; [`Error::Damaged`] if the log is damaged and the setting says to stop; [`Error::Invalid`] for
@@ -129,6 +131,7 @@ impl Builder {
         let lock = DirectoryLock::take(disk.as_ref(), &directory)?;
         let mut report =
             OpenReport { removed: blocks::clean(disk.as_ref(), &directory)?, ..OpenReport::default() };
+        report.imported = import::take_over(&disk, &directory)?;
         let found = blocks::load(disk.as_ref(), &directory, &[])?;
         (report.blocks, report.set_aside) = (found.blocks.len() as u64, found.set_aside);
         let floor = found.blocks.iter().filter_map(|local| head_end(local)).max().unwrap_or(Timestamp::MIN);
@@ -171,7 +174,7 @@ impl Builder {
 }
 
 /// Where the head begins behind a block that came from a head; `None` for blocks that say nothing about that.
-fn head_end(local: &blocks::LocalBlock) -> Option<Timestamp> {
+pub(crate) fn head_end(local: &blocks::LocalBlock) -> Option<Timestamp> {
     const APART: [&str; 3] = ["from-out-of-order", "from-stale-series", "from-selected-series"];
     let meta = &local.info.meta;
     let apart = meta.compaction.hints.iter().any(|hint| APART.contains(&hint.as_str()));
@@ -180,7 +183,7 @@ fn head_end(local: &blocks::LocalBlock) -> Option<Timestamp> {
 
 /// Makes the directory and sees to it that its name is durable, whoever made it: an open that failed half way may have
 /// left a name that a power cut takes away.
-fn make_directory(disk: &dyn Disk, directory: &Path) -> Result<(), Error> {
+pub(crate) fn make_directory(disk: &dyn Disk, directory: &Path) -> Result<(), Error> {
     let failed = |e| Error::io(format!("making {}", directory.display()), e);
     let exists = |path: &Path| disk.stat(path).map(|entry| entry.is_some()).map_err(failed);
     let mut unsynced = Vec::from([parent(directory)]);

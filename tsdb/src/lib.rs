@@ -47,6 +47,7 @@ mod error;
 mod exemplars;
 mod head;
 mod head_compaction;
+mod import;
 mod late_cut;
 mod lock;
 mod metadata;
@@ -70,6 +71,7 @@ pub use error::{Advice, Error};
 pub use exemplars::{
     Exemplar, ExemplarReason, ExemplarRef, ExemplarRefusal, MAX_EXEMPLAR_CHARS, SeriesExemplars,
 };
+pub use import::{Fault, ImportReport, Origin, import};
 pub use metadata::{Metadata, MetadataRef, MetricType, SeriesMetadata};
 pub use observer::TsdbObserver;
 pub use options::{OnDamage, Options, Shipping};

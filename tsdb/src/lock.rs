@@ -7,7 +7,7 @@ use sarsen_wal::{Disk, Lock};
 use crate::error::Error;
 
 /// Name of the lock file, as Prometheus has it.
-const NAME: &str = "lock";
+pub(crate) const NAME: &str = "lock";
 
 /// The directory is ours as long as this lives.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use sarsen_block::{BlockId, TimeRange, Timestamp};
 
 use crate::blocks::LocalBlock;
+use crate::import::ImportReport;
 
 /// What the log lost when it was repaired at a damage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +58,9 @@ pub struct OpenReport {
     pub set_aside: Vec<SetAside>,
     /// Leftovers of interrupted work that were removed.
     pub removed: Vec<PathBuf>,
+    /// What was taken over from Prometheus or Thanos Receive, whose log is gone from the directory now: everything in it
+    /// that counts was written to ours and read back before.
+    pub imported: Option<ImportReport>,
 }
 
 /// A range of the head that was written as a block.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use sarsen_block::{BlockId, BlockWriterOptions, TimeRange, Timestamp};
 use sarsen_wal::{Disk, FileSource};
 
-use crate::blocks::{FOR_CREATION, LocalBlock};
+use crate::blocks::FOR_CREATION;
 use crate::builder::FOREIGN_LOG;
 use crate::db::Shared;
 use crate::error::Error;
@@ -82,7 +82,8 @@ impl Shared {
         let mut report = SnapshotReport::default();
         let view = Arc::clone(&self.view.read());
         for local in &view.blocks {
-            link_block(disk, local, directory).map_err(failed)?;
+            link_block(disk, &local.info.directory, &directory.join(local.info.id.to_string()))
+                .map_err(failed)?;
             report.blocks.push(local.info.id);
         }
         let head = self.head.read().range();
@@ -103,10 +104,8 @@ impl Shared {
     }
 }
 
-/// Gives the files of a block second names in `directory`.
-fn link_block(disk: &dyn Disk, local: &LocalBlock, directory: &Path) -> io::Result<()> {
-    let from = &local.info.directory;
-    let to = directory.join(local.info.id.to_string());
+/// Gives the files of the block in `from` second names in `to`, or copies them to another volume.
+pub(crate) fn link_block(disk: &dyn Disk, from: &Path, to: &Path) -> io::Result<()> {
     disk.create_dir_all(&to.join("chunks"))?;
     let mut files: Vec<PathBuf> = vec!["index".into(), "tombstones".into(), "meta.json".into()];
     let chunks = disk.read_dir(&from.join("chunks"))?;
@@ -122,7 +121,7 @@ fn link_block(disk: &dyn Disk, local: &LocalBlock, directory: &Path) -> io::Resu
         }
     }
     disk.sync_dir(&to.join("chunks"))?;
-    disk.sync_dir(&to)
+    disk.sync_dir(to)
 }
 
 /// Copies a file, for a target on another volume.

@@ -123,6 +123,24 @@ impl Segment {
         })
     }
 
+    /// Whether nothing but zeros lies behind the place that was read to: whatever is wrong there, it is the end.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the disk fails to read.
+    pub fn is_torn(&self) -> Result<bool, Error> {
+        let (mut at, mut piece) = (self.offset, vec![0; WINDOW]);
+        loop {
+            let read = self.file.read_at(&mut piece, at).map_err(Error::on("reading", &self.path))?;
+            if read == 0 {
+                return Ok(true);
+            }
+            if piece.iter().take(read).any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            at += read as u64;
+        }
+    }
+
     fn read_record(&mut self) -> Result<(), Stop> {
         self.joined.clear();
         let mut fragments = 0;
