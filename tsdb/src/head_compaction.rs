@@ -1,25 +1,18 @@
 //! A closed range of the head becomes a block directory, or nothing.
 //!
 //! Series are streamed in label order: their numbers are sorted by ranks of labels, their chunks copied in slices under
-//! the lock and written without it. The directory has a temporary name until everything in it is written, synced and
-//! verified; the rename makes the block. If anything fails on the way, the head still has the data and the
-//! temporary directory is removed, now or at the next open.
+//! the lock and written without it. If anything fails on the way, the head still has the data and no block is left.
 
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
-use sarsen_block::{
-    BlockId, BlockMeta, BlockSink, BlockWriter, BlockWriterOptions, Parent, SeriesNo, TimeRange, Tombstones,
-    verify,
-};
-use sarsen_wal::{Disk, File};
+use sarsen_block::{BlockId, BlockMeta, BlockSink, BlockWriter, Parent, SeriesNo, TimeRange, TimedChunk};
 
-use crate::blocks::{self, Access, FOR_CREATION, LocalBlock};
+use crate::block_files::Target;
+use crate::blocks::LocalBlock;
 use crate::error::Error;
-use crate::head::{Head, SortedHead, clip, join_overlapping, names, series_in};
+use crate::head::{Head, LateTable, SortedHead, clip, join_overlapping, names, series_in};
 
 /// Series whose chunks are copied under one hold of the lock.
 const CHUNK_SLICE: usize = 512;
@@ -29,24 +22,14 @@ const LABEL_SLICE: u32 = 8192;
 /// What Prometheus notes in blocks of late samples.
 const FROM_OUT_OF_ORDER: &str = "from-out-of-order";
 
-/// Bytes after which a growing file of a block is synced.
-const SYNC_EVERY: usize = 1 << 20;
-
-/// Where blocks go, and how.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Target<'a> {
-    pub(crate) disk: &'a dyn Disk,
-    /// The directory of the database.
-    pub(crate) directory: &'a Path,
-    pub(crate) options: BlockWriterOptions,
-}
-
 /// What a block takes from the head.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Content<'a> {
     /// What came in order.
     Ordered,
     /// What came late and was sealed, of these series (rising).
+    Sealed(&'a [SeriesNo]),
+    /// What came late, sealed or not, of these series (rising).
     Late(&'a [SeriesNo]),
 }
 
@@ -59,75 +42,42 @@ pub(crate) fn write_block(
 ) -> Result<Option<LocalBlock>, Error> {
     let series = match content {
         Content::Ordered => series_in(head, range),
-        Content::Late(series) => series.to_vec(),
+        Content::Sealed(series) | Content::Late(series) => series.to_vec(),
     };
     if series.is_empty() {
         return Ok(None);
     }
-    let temporary = target.directory.join(format!("{id}{FOR_CREATION}"));
-    let failed = |e| Error::io(format!("writing {}", temporary.display()), e);
-    if target.disk.stat(&temporary).map_err(failed)?.is_some() {
-        target.disk.remove_dir_all(&temporary).map_err(failed)?;
-    }
-    let directory = target.directory.join(id.to_string());
-    let written = fill(head, (target, &temporary), (&series, content), (id, range)).and_then(|local| {
-        if local.is_some() {
-            target.disk.rename(&temporary, &directory).map_err(failed)?;
-            // A name that may not last is taken back: the head keeps the data, and there must not be two of them.
-            target.disk.sync_dir(target.directory).map_err(failed)?;
+    let sorted = SortedHead::collect(head, &series)?;
+    target.make(id, |sink| {
+        let mut writer = BlockWriter::new(sink, target.options, symbols(head)?)?;
+        match content {
+            Content::Ordered => stream(head, &sorted, range, &mut writer)?,
+            Content::Sealed(_) => {
+                let chunks = |late: &LateTable, no| Ok(late.sealed_chunks(no, range));
+                stream_late(head, &sorted, range, &mut writer, chunks)?;
+            }
+            Content::Late(_) => {
+                let chunks = |late: &LateTable, no| late.chunks(no, range);
+                stream_late(head, &sorted, range, &mut writer, chunks)?;
+            }
         }
-        Ok(local)
-    });
-    if let Ok(Some(mut local)) = written {
-        local.info.directory = directory;
-        return Ok(Some(local));
-    }
-    for left in [&temporary, &directory] {
-        // The first failure is the one to tell of; the next open removes what is temporary.
-        let _ = target.disk.remove_dir_all(left);
-    }
-    written
+        drop(sorted);
+        let written = writer.finish()?;
+        if written.stats.num_series == 0 {
+            return Ok(None);
+        }
+        let mut meta = BlockMeta::fresh(id, range, written.stats);
+        if !matches!(content, Content::Ordered) {
+            mark_out_of_order(&mut meta);
+        }
+        Ok(Some(meta))
+    })
 }
 
-/// Writes, syncs and verifies all files of a block, and opens it. `None` if it has no series.
-fn fill(
-    head: &RwLock<Head>,
-    (target, temporary): (Target<'_>, &Path),
-    (series, content): (&[SeriesNo], Content<'_>),
-    (id, range): (BlockId, TimeRange),
-) -> Result<Option<LocalBlock>, Error> {
-    let disk = target.disk;
-    let failed = |e| Error::io(format!("writing {}", temporary.display()), e);
-    let sorted = SortedHead::collect(head, series)?;
-    let chunks = temporary.join("chunks");
-    disk.create_dir_all(&chunks).map_err(failed)?;
-    let sink = DiskSink { disk, directory: temporary.to_owned() };
-    let mut writer = BlockWriter::new(sink, target.options, symbols(head)?)?;
-    match content {
-        Content::Ordered => stream(head, &sorted, range, &mut writer)?,
-        Content::Late(_) => stream_late(head, &sorted, range, &mut writer)?,
-    }
-    let written = writer.finish()?;
-    drop(sorted);
-    if written.stats.num_series == 0 {
-        return Ok(None);
-    }
-    let mut meta = BlockMeta::fresh(id, range, written.stats);
-    if matches!(content, Content::Late(_)) {
-        // As Prometheus marks such blocks: a parent that is none, and a hint.
-        meta.compaction.parents.push(Parent::default());
-        meta.compaction.hints.push(FROM_OUT_OF_ORDER.to_owned());
-    }
-    for (name, bytes) in [("meta.json", meta.to_bytes()), ("tombstones", Tombstones::default().to_bytes())] {
-        let file = disk.create(&temporary.join(name)).map_err(failed)?;
-        file.append(&bytes).and_then(|()| file.sync()).map_err(failed)?;
-    }
-    disk.sync_dir(&chunks).map_err(failed)?;
-    disk.sync_dir(temporary).map_err(failed)?;
-    match verify(&blocks::open(disk, temporary, id, Access::Once)?.block).faults.first() {
-        None => Ok(Some(blocks::open(disk, temporary, id, Access::Random)?)),
-        Some(fault) => Err(Error::invalid("new block", fault.to_string())),
-    }
+/// Marks a block as Prometheus does one of samples out of order: by a parent that is none, and a hint.
+pub(crate) fn mark_out_of_order(meta: &mut BlockMeta) {
+    meta.compaction.parents.push(Parent::default());
+    meta.compaction.hints.push(FROM_OUT_OF_ORDER.to_owned());
 }
 
 /// All names and values of the head, each once, rising, with the empty one that Prometheus' blocks have.
@@ -184,61 +134,19 @@ fn stream_late<S: BlockSink>(
     sorted: &SortedHead,
     range: TimeRange,
     writer: &mut BlockWriter<S>,
+    chunks_of: impl Fn(&LateTable, SeriesNo) -> Result<Vec<TimedChunk>, sarsen_block::Error>,
 ) -> Result<(), Error> {
     let mut labels = Vec::new();
     for start in (0..sorted.len()).step_by(CHUNK_SLICE) {
         let slice = start..sorted.len().min(start + CHUNK_SLICE);
         let copied: Vec<_> = {
             let head = head.read();
-            slice.filter_map(|at| Some((at, head.late.sealed_chunks(sorted.series(at)?, range)))).collect()
+            slice.filter_map(|at| Some((at, chunks_of(&head.late, sorted.series(at)?)))).collect()
         };
         for (at, chunks) in copied {
-            let chunks = clip(join_overlapping(chunks)?, range, &[])?;
+            let chunks = clip(join_overlapping(chunks?)?, range, &[])?;
             writer.add(sorted.labels(at, &mut labels), &chunks)?;
         }
     }
     Ok(())
-}
-
-/// Files of a block on a disk.
-#[derive(Debug)]
-struct DiskSink<'a> {
-    disk: &'a dyn Disk,
-    directory: PathBuf,
-}
-
-/// A file of the block that becomes durable as it grows, so that no sync of the log waits behind all of it.
-#[derive(Debug)]
-struct BlockFile {
-    file: Box<dyn File>,
-    unsynced: usize,
-}
-
-impl io::Write for BlockFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.append(bytes)?;
-        self.unsynced += bytes.len();
-        if self.unsynced >= SYNC_EVERY {
-            self.file.sync()?;
-            self.unsynced = 0;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl BlockSink for DiskSink<'_> {
-    type File = BlockFile;
-
-    fn create(&mut self, rel_path: &str) -> io::Result<BlockFile> {
-        let file = self.disk.create(&self.directory.join(rel_path))?;
-        Ok(BlockFile { file, unsynced: 0 })
-    }
-
-    fn finish(&mut self, file: BlockFile) -> io::Result<()> {
-        file.file.sync()
-    }
 }

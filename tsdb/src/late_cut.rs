@@ -81,7 +81,7 @@ impl Shared {
             }
             let cut = self.observed(|| {
                 let id = self.new_id(upkeep, now)?;
-                let local = write_block(&self.head, self.target(), (id, range), Content::Late(&series))?;
+                let local = write_block(&self.head, self.target(), (id, range), Content::Sealed(&series))?;
                 let cut = CutReport::of(local.as_ref(), range, true);
                 self.show_block(upkeep, local, |_| ());
                 Ok(cut)

@@ -39,8 +39,10 @@
 #![forbid(unsafe_code)]
 
 mod appender;
+mod block_files;
 mod blocks;
 mod builder;
+mod chance;
 mod db;
 mod delete;
 mod error;

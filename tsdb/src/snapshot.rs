@@ -1,4 +1,4 @@
-//! A copy of the database that others can open: blocks by hard link, the head as one more block.
+//! A copy of the database that others can open: blocks by hard link, the head as one more block, late samples as another.
 //!
 //! The copy comes into being under a temporary name beside its target and is renamed when it is whole and durable; what an
 //! interrupted snapshot leaves carries the temporary name and is removed by the next one to the same target. Upkeep waits
@@ -10,14 +10,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sarsen_block::{BlockId, BlockWriterOptions, TimeRange, Timestamp};
+use sarsen_block::{BlockId, TimeRange, Timestamp};
 use sarsen_wal::{Disk, FileSource};
 
+use crate::block_files::Target;
 use crate::blocks::FOR_CREATION;
 use crate::builder::FOREIGN_LOG;
 use crate::db::Shared;
 use crate::error::Error;
-use crate::head_compaction::{Content, Target, write_block};
+use crate::head::{HeadLists, Reach};
+use crate::head_compaction::{Content, write_block};
 use crate::upkeep::Upkeep;
 
 /// Bytes that a copy moves at a time.
@@ -86,18 +88,23 @@ impl Shared {
                 .map_err(failed)?;
             report.blocks.push(local.info.id);
         }
-        let head = self.head.read().range();
-        if let Some(head) = head {
+        let target = Target { directory, ..self.target() };
+        let (ordered, late) = {
+            let head = self.head.read();
+            (head.range(), head.late.range())
+        };
+        if let Some(head) = ordered {
             let range = head.intersect(TimeRange::new(view.head_from, Timestamp::MAX));
             let id = self.new_id(upkeep, now)?;
-            let target = Target {
-                disk,
-                directory,
-                options: BlockWriterOptions { segment_size: self.options.chunk_segment_size },
-            };
-            if let Some(made) = write_block(&self.head, target, (id, range), Content::Ordered)? {
-                report.head.push(made.info.id);
-            }
+            let made = write_block(&self.head, target, (id, range), Content::Ordered)?;
+            report.head.extend(made.map(|local| local.info.id));
+        }
+        if let Some(range) = late {
+            let none = TimeRange::new(Timestamp::MAX, Timestamp::MIN);
+            let series = HeadLists::new(&self.head).select(&[], Reach { ordered: none, late: range })?;
+            let id = self.new_id(upkeep, now)?;
+            let made = write_block(&self.head, target, (id, range), Content::Late(&series))?;
+            report.head.extend(made.map(|local| local.info.id));
         }
         disk.sync_dir(directory).map_err(failed)?;
         Ok(report)

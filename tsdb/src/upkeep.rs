@@ -11,11 +11,13 @@ use std::sync::{Arc, Weak};
 use sarsen_block::{BlockId, BlockWriterOptions, SeriesNo, TimeRange, Timestamp};
 use sarsen_wal::{CheckpointOutcome, Keep, SegmentNo};
 
+use crate::block_files::Target;
 use crate::blocks::{self, LocalBlock};
+use crate::chance::Chance;
 use crate::db::Shared;
 use crate::error::Error;
 use crate::head::{Gc, Head, series_where};
-use crate::head_compaction::{Content, Target, write_block};
+use crate::head_compaction::{Content, write_block};
 use crate::late_cut::LateUpkeep;
 use crate::options::Shipping;
 use crate::query::View;
@@ -24,7 +26,7 @@ use crate::report::{CutReport, MaintainReport};
 /// What is remembered from one call to the next.
 #[derive(Debug)]
 pub(crate) struct Upkeep {
-    chance: u64,
+    chance: Chance,
     /// When the head was first seen with as many samples as it has now.
     quiet: Option<(Timestamp, u64)>,
     /// Views that were replaced; whoever holds one may read memory behind the newest cut.
@@ -41,7 +43,7 @@ pub(crate) struct Upkeep {
 impl Upkeep {
     pub(crate) const fn new(seed: u64, floor: Timestamp, log_has_old: bool) -> Self {
         Self {
-            chance: seed,
+            chance: Chance::new(seed),
             quiet: None,
             old_views: Vec::new(),
             collect_before: None,
@@ -49,15 +51,6 @@ impl Upkeep {
             log_has_old,
             log_floor: floor,
         }
-    }
-
-    /// The next number of SplitMix64.
-    const fn chance(&mut self) -> u64 {
-        self.chance = self.chance.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut x = self.chance;
-        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        x ^ (x >> 31)
     }
 
     /// Whether somebody holds a replaced view for which `reads` says so.
@@ -230,16 +223,7 @@ impl Shared {
 
     /// An id that no directory has.
     pub(crate) fn new_id(&self, upkeep: &mut Upkeep, now: Timestamp) -> Result<BlockId, Error> {
-        loop {
-            let random = u128::from(upkeep.chance()) << 64 | u128::from(upkeep.chance());
-            let id = BlockId::from_parts(u64::try_from(now).unwrap_or_default(), random);
-            let path = self.directory.join(id.to_string());
-            let found =
-                self.disk.stat(&path).map_err(|e| Error::io(format!("looking for {}", path.display()), e))?;
-            if found.is_none() {
-                return Ok(id);
-            }
-        }
+        upkeep.chance.block_id(self.disk.as_ref(), &self.directory, now)
     }
 
     /// Gives memory behind the newest cut back, if nobody reads it.

@@ -50,6 +50,24 @@ fn a_snapshot_is_a_database() {
 }
 
 #[test]
+fn late_samples_are_in_it() {
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
+    let mut options = Options::default();
+    options.out_of_order_window = 10 * HOUR;
+    let db = builder(&disk, options).open().unwrap();
+    fill(&db);
+    for t in [START + 2 * HOUR + 7, START - 3 * HOUR, START + HOUR + 7] {
+        assert_eq!(commit(&db, &[(series(1), t, 5.0), (series(40), t, 6.0)]).unwrap().accepted, 2);
+    }
+    db.delete(&[], TimeRange::new(START - 3 * HOUR, START - 3 * HOUR)).unwrap();
+    let content = read_all(&db);
+    assert_eq!(content[&series(40)].len(), 2);
+    let report = db.snapshot("/copy", START).unwrap();
+    assert_eq!((report.blocks.len(), report.head.len()), (1, 2));
+    assert_eq!(content_at(&disk, "/copy"), content);
+}
+
+#[test]
 fn an_empty_database_gives_an_empty_snapshot() {
     let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
     let db = builder(&disk, Options::default()).open().unwrap();

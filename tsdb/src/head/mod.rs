@@ -43,7 +43,7 @@ pub(crate) use append::Applied;
 pub(crate) use encode::join_overlapping;
 pub(crate) use gc::Gc;
 pub(crate) use notes::Notes;
-pub(crate) use out_of_order::Sealed;
+pub(crate) use out_of_order::{LateTable, Sealed};
 pub(crate) use read::{HeadLists, Reach, SortedHead, clip, names, series_in, series_where, values};
 pub(crate) use series::MAX_OPEN_BYTES;
 pub(crate) use spill::{Pieces, SpillFiles};
@@ -51,7 +51,6 @@ pub(crate) use staged::Batch;
 
 use arena::Arena;
 use map::NumberMap;
-use out_of_order::LateTable;
 use postings::MemPostings;
 use series::{ChunkStore, MemSeries, SeriesTable};
 use spill::Spill;
