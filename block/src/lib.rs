@@ -45,7 +45,7 @@
 //! ```
 //!
 //! The rooms, in reading order: `time`, `labels` (with `regex`), `sample`, `chunk` (on `bits`) and `chunkfile`; `postings`, then
-//! `index`; `meta` (on `json`) and `tombstones`; `writer`, `reader`, `verify` for whole blocks; `series` for the streams that
+//! `index`; `meta` (on `json`) and `tombstones`; `writer`, `reader`, `rewrite`, `verify` for whole blocks; `series` for the streams that
 //! come out. `codec`, `source` and `error` are under all of them. `FORMAT.md` draws every byte.
 
 #![forbid(unsafe_code)]
@@ -63,6 +63,7 @@ mod meta;
 mod postings;
 mod reader;
 mod regex;
+mod rewrite;
 mod sample;
 mod series;
 mod source;
@@ -72,8 +73,9 @@ mod verify;
 mod writer;
 
 pub use chunk::{
-    Appended, Chunk, ChunkCut, ChunkIter, ChunkMeta, ChunkRef, Encoding, HistogramChunk, HistogramCut,
-    HistogramIter, ResetHeader, TimedChunk, Xor2Appender, Xor2Iter, XorAppender, XorIter,
+    Appended, Chunk, ChunkCut, ChunkIter, ChunkMeta, ChunkRef, EncodeOptions, Encoding, HistogramChunk,
+    HistogramCut, HistogramIter, ResetHeader, TimedChunk, Xor2Appender, Xor2Iter, XorAppender, XorIter,
+    encode_chunks,
 };
 pub use chunkfile::{
     CHUNK_FILE_HEADER_LEN, ChunkFileWalk, ChunkFileWriter, DEFAULT_CHUNK_FILE_LIMIT, RECORD_HEAD_LEN,
@@ -95,6 +97,7 @@ pub use postings::{
     select_postings,
 };
 pub use reader::{Block, BlockChunkSet};
+pub use rewrite::{Ancestry, RewriteOptions, Rewritten, rewrite};
 pub use sample::{NORMAL_NAN_BITS, STALE_NAN_BITS, Sample, SampleIter, Value, is_stale};
 pub use series::{ChunkSeries, ChunkSet, Decode, Merge, SampleSeries, SampleSet, decode_chunks};
 pub use source::Source;

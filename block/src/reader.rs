@@ -3,15 +3,14 @@
 //! A [`Block`] holds the open index, the sources of its chunk files, its meta and its tombstones; a clone shares them.
 //! Series come out in label order, because that is the order of their numbers. Chunks are read and checked one series
 //! at a time, through buffers of bounded size. What a tombstone covers never leaves this room: a chunk wholly inside is
-//! dropped without being read, a chunk partly inside is decoded and encoded anew without the deleted samples (only float
-//! chunks can be so far; for others that is an error, never a leak). Chunks that overlap the asked range are given whole:
-//! [`Decode`](crate::Decode) clips.
+//! dropped without being read, a chunk partly inside is decoded and encoded anew without the deleted samples. Chunks that
+//! overlap the asked range are given whole: [`Decode`](crate::Decode) clips. Only for a rewrite are they clipped here.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::chunk::{Chunk, ChunkMeta, ChunkRef, TimedChunk, XorAppender};
+use crate::chunk::{Chunk, ChunkMeta, ChunkRef, TimedChunk, without};
 use crate::chunkfile::{
     CHUNK_FILE_HEADER_LEN, RECORD_HEAD_LEN, check_chunk_file_header, read_chunk, record_len,
 };
@@ -20,10 +19,9 @@ use crate::index::{IndexReader, IndexSeries, SeriesCursor};
 use crate::labels::{LabelsBuilder, Matcher};
 use crate::meta::BlockMeta;
 use crate::postings::{SeriesNo, select_postings};
-use crate::sample::{SampleIter, Value};
 use crate::series::{ChunkSeries, ChunkSet};
 use crate::source::{Source, Window};
-use crate::time::TimeRange;
+use crate::time::{TimeRange, Timestamp};
 use crate::tombstones::Tombstones;
 
 /// A block, open for reading.
@@ -132,16 +130,26 @@ impl Block {
     /// `Corrupt` if a postings list is damaged, `Io` if reading fails. Later damage is an error of the set.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<BlockChunkSet, Error> {
         let series = if range.overlaps(self.0.meta.range()) { self.postings(matchers)? } else { Vec::new() };
-        Ok(BlockChunkSet {
+        Ok(self.chunks_of(series, range, None))
+    }
+
+    /// All series that have a chunk in `range`, with what of their chunks lies in it.
+    pub(crate) fn clipped_to(&self, range: TimeRange) -> Result<BlockChunkSet, Error> {
+        Ok(self.chunks_of(self.postings(&[])?, range, Some(range)))
+    }
+
+    fn chunks_of(&self, series: Vec<SeriesNo>, range: TimeRange, clip: Option<TimeRange>) -> BlockChunkSet {
+        BlockChunkSet {
             parts: Arc::clone(&self.0),
             series: series.into_iter(),
             range,
+            clip,
             entries: SeriesCursor::default(),
             chunks: Window::default(),
             segment: 0,
             labels: LabelsBuilder::new(),
             metas: Vec::new(),
-        })
+        }
     }
 }
 
@@ -175,6 +183,8 @@ pub struct BlockChunkSet {
     parts: Arc<Parts>,
     series: std::vec::IntoIter<SeriesNo>,
     range: TimeRange,
+    /// Samples outside are taken for deleted.
+    clip: Option<TimeRange>,
     entries: SeriesCursor,
     chunks: Window,
     /// Which segment `chunks` looks at.
@@ -201,20 +211,31 @@ impl BlockChunkSet {
         Ok(Chunk { encoding: chunk.encoding, data: Bytes::copy_from_slice(&chunk.data) })
     }
 
-    /// The chunks of the series read last that may be seen.
-    fn visible_chunks(&mut self, no: SeriesNo) -> Result<Vec<TimedChunk>, Error> {
+    /// What must not be seen of a chunk.
+    fn deleted(&self, no: SeriesNo, chunk: TimeRange) -> Vec<TimeRange> {
+        let outside = self.clip.map(|clip| {
+            let before = (clip.min > Timestamp::MIN).then(|| TimeRange::new(Timestamp::MIN, clip.min - 1));
+            let behind = (clip.max < Timestamp::MAX).then(|| TimeRange::new(clip.max + 1, Timestamp::MAX));
+            [before, behind]
+        });
+        let stones = self.parts.tombstones.of(no).iter().copied();
+        let all = stones.chain(outside.into_iter().flatten().flatten());
+        all.filter(|interval| interval.overlaps(chunk)).collect()
+    }
+
+    /// The chunks of the series read last that may be seen; `None` if all of them are deleted or outside the range as a whole.
+    fn visible_chunks(&mut self, no: SeriesNo) -> Result<Option<Vec<TimedChunk>>, Error> {
         let metas = std::mem::take(&mut self.metas);
         let range = self.range;
-        let mut chunks = Vec::with_capacity(metas.len());
+        let mut chunks = None;
         for meta in metas.iter().filter(|meta| meta.range.overlaps(range)) {
-            let deleted: Vec<TimeRange> = {
-                let all = self.parts.tombstones.of(no).iter();
-                all.copied().filter(|interval| interval.overlaps(meta.range)).collect()
-            };
-            if deleted.iter().any(|interval| interval.min <= meta.range.min && meta.range.max <= interval.max)
-            {
+            let deleted = self.deleted(no, meta.range);
+            let whole =
+                |interval: &TimeRange| interval.min <= meta.range.min && meta.range.max <= interval.max;
+            if deleted.iter().any(whole) {
                 continue;
             }
+            let chunks: &mut Vec<TimedChunk> = chunks.get_or_insert_with(|| Vec::with_capacity(metas.len()));
             let chunk = self.chunk(meta.chunk_ref)?;
             if deleted.is_empty() {
                 chunks.push(TimedChunk { range: meta.range, chunk });
@@ -225,15 +246,13 @@ impl BlockChunkSet {
         self.metas = metas;
         Ok(chunks)
     }
-}
 
-impl ChunkSet for BlockChunkSet {
-    fn next(&mut self) -> Result<Option<ChunkSeries>, Error> {
+    /// The next series of which a chunk may be seen, though all its samples may turn out to be deleted.
+    pub(crate) fn next_touched(&mut self) -> Result<Option<ChunkSeries>, Error> {
         while let Some(no) = self.series.next() {
             let Self { parts, entries, labels, metas, .. } = self;
             parts.index.read_series(no, entries, labels, metas)?;
-            let chunks = self.visible_chunks(no)?;
-            if !chunks.is_empty() {
+            if let Some(chunks) = self.visible_chunks(no)? {
                 let labels = self.parts.index.built(no, &mut self.labels)?;
                 return Ok(Some(ChunkSeries { labels, chunks }));
             }
@@ -242,22 +261,13 @@ impl ChunkSet for BlockChunkSet {
     }
 }
 
-/// A chunk without the samples in `deleted`, encoded anew; `None` if none is left.
-fn without(chunk: &Chunk, deleted: &[TimeRange]) -> Result<Option<TimedChunk>, Error> {
-    let mut samples = chunk.samples()?;
-    let (mut appender, mut bytes) = (XorAppender::new(), Vec::with_capacity(chunk.data.len()));
-    let mut range: Option<TimeRange> = None;
-    while let Some(sample) = samples.next()? {
-        if deleted.iter().any(|interval| interval.contains(sample.t)) {
-            continue;
+impl ChunkSet for BlockChunkSet {
+    fn next(&mut self) -> Result<Option<ChunkSeries>, Error> {
+        while let Some(series) = self.next_touched()? {
+            if !series.chunks.is_empty() {
+                return Ok(Some(series));
+            }
         }
-        let Value::Float(value) = sample.value else {
-            return Err(Error::invalid("chunk", "only chunks of floats can be encoded anew"));
-        };
-        if !appender.append(&mut bytes, sample.t, value) {
-            return Err(Error::invalid("chunk", "it has more samples than a chunk can hold"));
-        }
-        range = Some(TimeRange::new(range.map_or(sample.t, |range| range.min), sample.t));
+        Ok(None)
     }
-    Ok(range.map(|range| TimedChunk { range, chunk: Chunk::xor(appender.finish(&bytes)) }))
 }

@@ -5,24 +5,11 @@
 
 mod golden;
 
-use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
-use bytes::Bytes;
+use golden::whole::open;
 use golden::{GoldenBlock, Point, blocks, folder};
-use sarsen_block::{
-    Block, BlockMeta, ChunkSet, Labels, Merge, ResetHint, Source, TimeRange, Tombstones, decode_chunks,
-};
-
-fn open(block: &GoldenBlock) -> Block {
-    let read = |name| Bytes::from(fs::read(block.dir.join(name)).unwrap());
-    let segments =
-        block.chunk_files().into_iter().map(|file| Arc::new(Bytes::from(file)) as Arc<dyn Source>).collect();
-    let tombstones = Tombstones::decode(&read("tombstones")).unwrap();
-    let meta = BlockMeta::parse(&read("meta.json")).unwrap();
-    Block::open(Arc::new(read("index")), segments, meta, tombstones).unwrap()
-}
+use sarsen_block::{Block, ChunkSet, Labels, Merge, ResetHint, TimeRange, decode_chunks};
 
 fn named<'a>(all: &'a [GoldenBlock], path: &Path) -> &'a GoldenBlock {
     all.iter().find(|block| block.dir == path).unwrap()

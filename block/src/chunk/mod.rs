@@ -4,6 +4,7 @@
 //! of Thanos, which are carried through unchanged, are read and written here.
 
 mod cut;
+mod encode;
 mod histogram;
 mod varbit;
 mod xor;
@@ -16,6 +17,8 @@ use crate::sample::{Sample, SampleIter, Value};
 use crate::time::TimeRange;
 
 pub use cut::{ChunkCut, HistogramCut};
+pub(crate) use encode::without;
+pub use encode::{EncodeOptions, encode_chunks};
 pub use histogram::{Appended, HistogramChunk, HistogramIter, ResetHeader};
 pub use xor::{XorAppender, XorIter};
 pub use xor2::{Xor2Appender, Xor2Iter};

@@ -58,16 +58,10 @@ pub fn decode_chunks(chunks: &[TimedChunk], range: TimeRange) -> Result<Vec<Samp
         rest = behind;
         match group {
             [alone] => decode_one(alone, range, &mut samples)?,
-            [first, others @ ..] if group.iter().any(|timed| timed.range.overlaps(range)) => {
+            [_, _, ..] if group.iter().any(|timed| timed.range.overlaps(range)) => {
                 // Which of two values counts depends on all before, so the group is read whole and clipped afterwards.
-                let mut runs = Vec::with_capacity(group.len());
-                for timed in others.iter().chain([first]) {
-                    let mut run = Vec::new();
-                    decode_one(timed, TimeRange::ALL, &mut run)?;
-                    runs.push(run);
-                }
                 let start = samples.len();
-                interleave(&runs, &mut samples);
+                samples.extend(decode_group(group)?);
                 let mut at = 0;
                 samples.retain(|sample| {
                     at += 1;
@@ -99,6 +93,21 @@ fn split_overlapping(chunks: &[TimedChunk]) -> Option<(&[TimedChunk], &[TimedChu
         len += 1;
     }
     chunks.split_at_checked(len)
+}
+
+/// All samples of chunks that hang together by overlapping.
+pub(super) fn decode_group(group: &[TimedChunk]) -> Result<Vec<Sample>, Error> {
+    let mut samples = Vec::new();
+    if let Some((first, others)) = group.split_first() {
+        let mut runs = Vec::with_capacity(group.len());
+        for timed in others.iter().chain([first]) {
+            let mut run = Vec::new();
+            decode_one(timed, TimeRange::ALL, &mut run)?;
+            runs.push(run);
+        }
+        interleave(&runs, &mut samples);
+    }
+    Ok(samples)
 }
 
 /// Appends the samples of `timed` in `range`.

@@ -4,8 +4,10 @@
 //! which side of the decoding one stands. Both give every label set once, in rising order of labels.
 
 mod decode;
+pub(crate) mod heap;
 mod merge;
 mod overlap;
+mod recode;
 
 use crate::chunk::TimedChunk;
 use crate::error::Error;
@@ -14,6 +16,7 @@ use crate::sample::Sample;
 
 pub use decode::{Decode, decode_chunks};
 pub use merge::Merge;
+pub(crate) use recode::compact;
 
 /// A series, still encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
