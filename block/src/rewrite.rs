@@ -144,19 +144,18 @@ fn meta_of(blocks: &[Block], options: RewriteOptions) -> Result<BlockMeta, Error
     Ok(BlockMeta { id: options.id, min_time, max_time, compaction, thanos, ..BlockMeta::default() })
 }
 
-/// The remarks that stay true: a block is of samples out of order if all inputs were, and of ended series if one was, for such
-/// blocks are never put together with others. A remark of another kind says something about one block only.
+/// The remarks that stay true: a block is of samples out of order if all inputs were, and of ended or selected series if one was,
+/// for such blocks are never put together with others. A remark of another kind says something about one block only.
 fn hints_of(blocks: &[Block]) -> Vec<String> {
     const OUT_OF_ORDER: &str = "from-out-of-order";
-    const STALE_SERIES: &str = "from-stale-series";
+    const SOME_SERIES: [&str; 2] = ["from-selected-series", "from-stale-series"];
     let has = |block: &Block, hint: &str| block.meta().compaction.hints.iter().any(|own| own == hint);
     let mut hints = Vec::new();
     if blocks.iter().all(|block| has(block, OUT_OF_ORDER)) {
         hints.push(OUT_OF_ORDER.to_owned());
     }
-    if blocks.iter().any(|block| has(block, STALE_SERIES)) {
-        hints.push(STALE_SERIES.to_owned());
-    }
+    let some = SOME_SERIES.iter().filter(|hint| blocks.iter().any(|block| has(block, hint)));
+    hints.extend(some.map(|&hint| hint.to_owned()));
     hints
 }
 

@@ -5,12 +5,14 @@
 //! that cannot be read is set aside: left where it is, named in the report, and otherwise as if it were not there.
 //! Indexes are mapped, chunk files are read by position.
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sarsen_block::{Block, BlockId, BlockMeta, Source, Tombstones};
-use sarsen_wal::{Disk, FileSource, read_file};
+use sarsen_wal::{Disk, FileSource, read_file, real_disk};
 
 use crate::error::Error;
 use crate::report::SetAside;
@@ -48,6 +50,8 @@ pub(crate) struct Found {
     /// Oldest first.
     pub(crate) blocks: Vec<Arc<LocalBlock>>,
     pub(crate) set_aside: Vec<SetAside>,
+    /// Blocks that another block has taken the place of.
+    pub(crate) superseded: Vec<Arc<LocalBlock>>,
 }
 
 /// Removes what interrupted work has left behind.
@@ -90,7 +94,57 @@ pub(crate) fn load(disk: &dyn Disk, directory: &Path, known: &[Arc<LocalBlock>])
         }
     }
     sort(&mut found.blocks);
+    let parents = |local: &Arc<LocalBlock>| local.info.meta.compaction.parents.clone();
+    let parents: HashSet<BlockId> = found
+        .blocks
+        .iter()
+        .flat_map(parents)
+        .map(|parent| parent.id)
+        .filter(|&id| id != BlockId::NONE)
+        .collect();
+    (found.superseded, found.blocks) =
+        found.blocks.into_iter().partition(|local| parents.contains(&local.info.id));
     Ok(found)
+}
+
+/// Removes the blocks that others have taken the place of: whoever wrote these did not come to it.
+pub(crate) fn remove_superseded(
+    disk: &dyn Disk,
+    directory: &Path,
+    found: &mut Found,
+) -> Result<Vec<PathBuf>, Error> {
+    let superseded = std::mem::take(&mut found.superseded);
+    superseded
+        .into_iter()
+        .map(|local| remove(disk, directory, local.info.id).map(|()| local.info.directory.clone()))
+        .collect()
+}
+
+/// Opens the block in a directory, for reading only. It may be one of Prometheus or Thanos.
+///
+/// # Errors
+/// [`Error::Io`] if a file cannot be read, [`Error::Block`] if meta file, index or tombstones are damaged,
+/// [`Error::Invalid`] if the name of the directory is not that of the block. Chunks are not looked at.
+pub fn open_block(directory: impl AsRef<Path>) -> Result<Block, Error> {
+    let directory = directory.as_ref();
+    let name = directory.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let id = name.parse::<BlockId>()?;
+    Ok(open(real_disk().as_ref(), directory, id, Access::Random)?.block)
+}
+
+/// Opens all blocks of a directory, the oldest first, for reading only: a data directory of Prometheus, Thanos or this crate, or
+/// one tenant of a receiver. Blocks that another has taken the place of are left out, as are half ones.
+///
+/// # Errors
+/// [`Error::Io`] if the directory cannot be listed, [`Error::Invalid`] for the first block that cannot be opened.
+pub fn open_blocks(directory: impl AsRef<Path>) -> Result<Vec<Block>, Error> {
+    let found = load(real_disk().as_ref(), directory.as_ref(), &[])?;
+    match found.set_aside.first() {
+        Some(SetAside { directory, why }) => {
+            Err(Error::invalid("block", format!("{}: {why}", directory.display())))
+        }
+        None => Ok(found.blocks.iter().map(|local| local.block.clone()).collect()),
+    }
 }
 
 /// Oldest first; of two that begin together, the one made first.

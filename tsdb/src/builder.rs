@@ -132,7 +132,8 @@ impl Builder {
         let mut report =
             OpenReport { removed: blocks::clean(disk.as_ref(), &directory)?, ..OpenReport::default() };
         report.imported = import::take_over(&disk, &directory)?;
-        let found = blocks::load(disk.as_ref(), &directory, &[])?;
+        let mut found = blocks::load(disk.as_ref(), &directory, &[])?;
+        report.removed.extend(blocks::remove_superseded(disk.as_ref(), &directory, &mut found)?);
         (report.blocks, report.set_aside) = (found.blocks.len() as u64, found.set_aside);
         let floor = found.blocks.iter().filter_map(|local| head_end(local)).max().unwrap_or(Timestamp::MIN);
         let hasher = SeriesHasher::new(self.hash_seed);
@@ -140,7 +141,7 @@ impl Builder {
         let make = || {
             let files = SpillFiles::begin(&disk, &directory)?;
             let mut head = Head::new(&self.options, hasher.clone(), files);
-            head.exemplars = ExemplarRing::new(self.options.max_exemplars, 0);
+            head.exemplars = ExemplarRing::new(self.options.max_exemplars, self.options.out_of_order_window);
             Ok(head)
         };
         let (head, position) = recover(&disk, &directory, recovery, make, &mut report)?;

@@ -14,6 +14,7 @@ use sarsen_wal::{Disk, Wal};
 use crate::appender::{Appender, Commit, Pending};
 use crate::blocks::BlockInfo;
 use crate::builder::Builder;
+use crate::clean::{Rewrite, Rewritten};
 use crate::delete::DeleteReport;
 use crate::error::Error;
 use crate::exemplars::{self, SeriesExemplars};
@@ -181,6 +182,30 @@ impl Db {
     pub fn retire(&self, id: BlockId) -> Result<bool, Error> {
         self.shared.check()?;
         self.shared.retire(id)
+    }
+
+    /// Writes a local block anew if it is not as wanted: for a shipper, who must not ship what is deleted. The new block has
+    /// an id of its own, into which `now` goes, and takes the place of the old one at once; queries that have that open go
+    /// on reading.
+    ///
+    /// # Errors
+    /// [`Error::Block`] if the block cannot be read, [`Error::Io`] if the new one cannot be written; nothing has changed
+    /// then, or only the old one's files are left, which the next open removes.
+    pub fn rewrite(&self, id: BlockId, how: Rewrite, now: Timestamp) -> Result<Rewritten, Error> {
+        self.shared.check()?;
+        let mut upkeep = self.shared.upkeep.lock();
+        self.shared.rewrite_one(&mut upkeep, id, how, now)
+    }
+
+    /// Writes all local blocks with tombstones anew, so that the bytes of what is deleted go too; which they were, and what
+    /// became of each. Blocks that were shipped come out with new ids and would be shipped again: an owner who ships calls
+    /// [`rewrite`](Self::rewrite) for those that were not.
+    ///
+    /// # Errors
+    /// As [`rewrite`](Self::rewrite); some blocks may have been written anew then.
+    pub fn clean_tombstones(&self, now: Timestamp) -> Result<Vec<(BlockId, Rewritten)>, Error> {
+        self.shared.check()?;
+        self.shared.clean_tombstones(now)
     }
 
     /// Removes the local blocks that are due by age, by size, or by their own word, if `may_go` says that they may: that

@@ -39,10 +39,12 @@
 #![forbid(unsafe_code)]
 
 mod appender;
+mod backfill;
 mod block_files;
 mod blocks;
 mod builder;
 mod chance;
+mod clean;
 mod db;
 mod delete;
 mod error;
@@ -65,8 +67,10 @@ mod stats;
 mod upkeep;
 
 pub use appender::{Appender, Commit, Pending, wait_all};
-pub use blocks::BlockInfo;
+pub use backfill::Backfill;
+pub use blocks::{BlockInfo, open_block, open_blocks};
 pub use builder::Builder;
+pub use clean::{Rewrite, Rewritten};
 pub use db::Db;
 pub use delete::DeleteReport;
 pub use error::{Advice, Error};

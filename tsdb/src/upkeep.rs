@@ -304,7 +304,8 @@ impl Shared {
     pub(crate) fn refresh(&self) -> Result<(), Error> {
         let mut upkeep = self.upkeep.lock();
         let known = Arc::clone(&self.view.read());
-        let found = blocks::load(self.disk.as_ref(), &self.directory, &known.blocks)?;
+        let mut found = blocks::load(self.disk.as_ref(), &self.directory, &known.blocks)?;
+        blocks::remove_superseded(self.disk.as_ref(), &self.directory, &mut found)?;
         for what in &found.set_aside {
             self.observer.block_set_aside(what);
         }

@@ -328,6 +328,3 @@ impl Chunk {
         Some(read_head(&self.data, starts).ok()?.0)
     }
 }
-
-#[cfg(test)]
-mod tests;
