@@ -1,16 +1,18 @@
-//! Any bytes as a chunk of floats and as a chunk file: nothing panics, and what decodes encodes back.
+//! Any bytes as a chunk of floats, of histograms, and as a chunk file: nothing panics, and what decodes encodes back.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use sarsen_block::{
-    Chunk, ChunkFileWalk, ChunkRef, TimeRange, TimedChunk, Xor2Appender, Xor2Iter, XorAppender, XorIter,
-    decode_chunks, read_chunk, record_len,
+    Appended, Chunk, ChunkFileWalk, ChunkRef, Encoding, HistogramChunk, HistogramIter, ResetHint, Sample,
+    TimeRange, TimedChunk, Value, Xor2Appender, Xor2Iter, XorAppender, XorIter, decode_chunks, read_chunk,
+    record_len,
 };
 
 fuzz_target!(|data: &[u8]| {
     xor(data);
     xor2(data);
+    histograms(data);
     file(data);
 });
 
@@ -86,6 +88,61 @@ fn xor2(data: &[u8]) {
             assert_eq!(read2(&resumed.finish(&bytes)), (samples, true));
         }
         Err(_) => assert!(!sound),
+    }
+}
+
+/// The first samples of a chunk of histograms, without what depends on the chunk: the hint, and the sign of a zero in the layout.
+fn read_histograms(chunk: &Chunk) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    let Ok(mut iter) = HistogramIter::new(&chunk.data, chunk.encoding) else { return samples };
+    // A few bytes can stand for very many histograms.
+    while samples.len() < 300 {
+        match iter.next() {
+            Ok(Some(mut sample)) => {
+                let Value::Histogram(histogram) = &mut sample.value else { panic!("a float") };
+                if histogram.hint != ResetHint::Gauge {
+                    histogram.hint = ResetHint::Unknown;
+                }
+                histogram.zero_threshold += 0.0;
+                histogram.custom_values.iter_mut().for_each(|bound| *bound += 0.0);
+                samples.push(sample);
+            }
+            Ok(None) => break,
+            Err(_) => {
+                assert!(matches!(iter.next(), Ok(None)), "an iterator ends after its error");
+                break;
+            }
+        }
+    }
+    samples
+}
+
+fn histograms(data: &[u8]) {
+    use Encoding::{FloatHistogram, FloatHistogramSt, Histogram, HistogramSt};
+    for encoding in [Histogram, FloatHistogram, HistogramSt, FloatHistogramSt] {
+        let chunk = Chunk { encoding, data: data.to_vec().into() };
+        let samples = read_histograms(&chunk);
+        let with_starts = matches!(encoding, HistogramSt | FloatHistogramSt);
+        let is_float = matches!(encoding, FloatHistogram | FloatHistogramSt);
+        let mut open = HistogramChunk::begin(with_starts, is_float);
+        let mut again = Vec::new();
+        for sample in &samples {
+            let Value::Histogram(histogram) = &sample.value else { panic!("a float") };
+            match open.append(None, sample.t, sample.start, histogram).unwrap() {
+                Appended::Appended => {}
+                Appended::Recoded => panic!("one layout needs no other"),
+                Appended::NewChunk(next) => {
+                    again.extend(read_histograms(&std::mem::replace(&mut open, *next).to_chunk()));
+                }
+            }
+        }
+        again.extend(read_histograms(&open.to_chunk()));
+        assert_eq!(open.len(), open.to_bytes().len());
+        assert_eq!(again, samples);
+        if let Ok(mut resumed) = HistogramChunk::resume(&chunk) {
+            assert_eq!(resumed.num_samples(), chunk.num_samples().unwrap());
+            let _ = resumed.append(None, 1, 2, &sarsen_block::Histogram::stale(is_float)).unwrap();
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use crate::error::Error;
 use crate::sample::{Sample, SampleIter, Value};
-use crate::time::TimeRange;
+use crate::time::{TimeRange, Timestamp};
 
 pub use cut::{ChunkCut, HistogramCut};
 pub(crate) use encode::without;
@@ -128,6 +128,20 @@ pub enum ChunkIter<'a> {
     Xor2(Xor2Iter<'a>),
     /// Of a histogram chunk.
     Histogram(HistogramIter<'a>),
+}
+
+impl ChunkIter<'_> {
+    /// Goes to the next sample and tells only its time, `None` at the end. Much cheaper than the sample for histograms.
+    ///
+    /// # Errors
+    /// As [`SampleIter::next`].
+    pub fn advance(&mut self) -> Result<Option<Timestamp>, Error> {
+        match self {
+            Self::Xor(iter) => Ok(iter.next()?.map(|(t, _)| t)),
+            Self::Xor2(iter) => Ok(iter.next()?.map(|(t, ..)| t)),
+            Self::Histogram(iter) => iter.advance(),
+        }
+    }
 }
 
 impl SampleIter for ChunkIter<'_> {

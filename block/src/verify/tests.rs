@@ -8,7 +8,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::chunk::{ChunkRef, TimedChunk, XorAppender};
+use crate::chunk::{ChunkRef, HistogramChunk, TimedChunk, XorAppender};
+use crate::histogram::Histogram;
 use crate::index::IndexWriter;
 use crate::meta::{BlockId, BlockMeta};
 use crate::source::Source;
@@ -47,6 +48,14 @@ fn chunk(times: &[i64]) -> TimedChunk {
     TimedChunk { range, chunk: Chunk::xor(appender.finish(&bytes)) }
 }
 
+fn histograms(times: &[i64]) -> TimedChunk {
+    let mut chunk = HistogramChunk::begin(false, false);
+    for &t in times {
+        chunk.append(None, t, 0, &Histogram { sum: t as f64, ..Histogram::default() }).unwrap();
+    }
+    TimedChunk { range: TimeRange::new(times[0], times[times.len() - 1]), chunk: chunk.to_chunk() }
+}
+
 fn labels(value: &str) -> Labels {
     Labels::from_pairs([("__name__", "up"), ("job", value)]).unwrap()
 }
@@ -57,7 +66,7 @@ fn parts() -> (Vec<u8>, Vec<u8>, BlockMeta) {
     let mut writer = BlockWriter::new(Files::default(), BlockWriterOptions::default(), symbols).unwrap();
     writer.add(labels("a").as_ref(), &[chunk(&[10, 20, 30]), chunk(&[40])]).unwrap();
     writer.add(labels("b").as_ref(), &[chunk(&[15, 99])]).unwrap();
-    writer.add(labels("c").as_ref(), &[chunk(&[11, 12])]).unwrap();
+    writer.add(labels("c").as_ref(), &[histograms(&[11, 12])]).unwrap();
     let mut written = writer.finish().unwrap();
     let meta = BlockMeta::fresh(BlockId::from_parts(1, 1), TimeRange::new(10, 99), written.stats);
     let mut file = |name: &str| written.sink.0.remove(name).unwrap();

@@ -328,3 +328,6 @@ impl Chunk {
         Some(read_head(&self.data, starts).ok()?.0)
     }
 }
+
+#[cfg(test)]
+mod tests;
