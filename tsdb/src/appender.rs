@@ -5,7 +5,7 @@
 //! [`Pending`] has been waited for. It waits to the end of the log that the commit saw, even if the batch added nothing:
 //! a sample that was there already may itself still be on its way.
 
-use sarsen_block::{LabelsRef, SeriesHash, Timestamp};
+use sarsen_block::{LabelsRef, Sample, SeriesHash, Timestamp};
 
 use crate::db::Shared;
 use crate::error::Error;
@@ -63,6 +63,16 @@ impl<'a> Appender<'a> {
     #[inline]
     pub fn append_hashed(&mut self, labels: LabelsRef<'a>, hash: SeriesHash, t: Timestamp, v: f64) {
         self.batch.push(labels, hash, t, v);
+    }
+
+    /// Stages a sample of any kind: a histogram, or a value with a start time.
+    pub fn append_sample(&mut self, labels: LabelsRef<'a>, sample: Sample) {
+        self.batch.push_sample(labels, self.shared.hasher.hash(labels), sample);
+    }
+
+    /// Stages a sample of any kind of a series whose hash the caller has.
+    pub fn append_sample_hashed(&mut self, labels: LabelsRef<'a>, hash: SeriesHash, sample: Sample) {
+        self.batch.push_sample(labels, hash, sample);
     }
 
     /// Stages an exemplar of a series that the database has, or that a sample staged before brings to life. If the sample

@@ -12,7 +12,7 @@ use sarsen_block::{BlockId, BlockMeta, BlockSink, BlockWriter, Parent, SeriesNo,
 use crate::block_files::Target;
 use crate::blocks::LocalBlock;
 use crate::error::Error;
-use crate::head::{Head, LateTable, SortedHead, clip, join_overlapping, names, series_in};
+use crate::head::{Head, LateTable, SortedHead, clip, closed, join_overlapping, names, series_in};
 
 /// Series whose chunks are copied under one hold of the lock.
 const CHUNK_SLICE: usize = 512;
@@ -121,7 +121,12 @@ fn stream<S: BlockSink>(
             (Arc::clone(head.spill_files()), slice.filter_map(pieces).collect::<Vec<_>>())
         };
         for (at, pieces, deleted) in slice {
-            let chunks = pieces?.read(&files, &mut buffer)?;
+            let pieces = pieces?;
+            let is_open = pieces.ends_open();
+            let mut chunks = pieces.read(&files, &mut buffer)?;
+            if is_open && let Some(last) = chunks.pop() {
+                chunks.extend(closed(last)?);
+            }
             writer.add(sorted.labels(at, &mut labels), &clip(chunks, range, &deleted)?)?;
         }
     }

@@ -45,6 +45,9 @@ pub struct Options {
     pub out_of_order_window: Timestamp,
     /// Late samples of one series that are kept sorted before they are encoded; 1 to 255. 32.
     pub out_of_order_cap_max: usize,
+    /// Whether start timestamps of samples are kept. Floats are then written as XOR2 chunks, and histograms in the encodings with
+    /// start timestamps, which few readers know. No: start timestamps are dropped.
+    pub xor2: bool,
     /// What to do when the log is damaged.
     pub on_damage: OnDamage,
     /// When a commit counts as being on disk. Every commit.
@@ -80,6 +83,7 @@ impl Default for Options {
             idle_grace: 5 * 60 * 1000,
             out_of_order_window: 0,
             out_of_order_cap_max: 32,
+            xor2: false,
             on_damage: OnDamage::Stop,
             sync: SyncPolicy::EveryCommit,
             log_segment_bytes: 128 << 20,

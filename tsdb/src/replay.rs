@@ -129,7 +129,18 @@ fn apply(
             while let Some(sample) = samples.next()? {
                 if sample.t < floor {
                     report.skipped += 1;
-                } else if head.restore_sample(number(sample.id)?, sample.t, sample.value()) {
+                } else if head.restore_sample(number(sample.id)?, sample.t, sample.value())? {
+                    report.samples += 1;
+                } else {
+                    report.orphans += 1;
+                }
+            }
+        }
+        Record::Rows(mut rows) => {
+            while let Some(row) = rows.next()? {
+                if row.t < floor {
+                    report.skipped += 1;
+                } else if head.restore_row(number(row.id)?, row.t, row.start, &row.value.decode()?)? {
                     report.samples += 1;
                 } else {
                     report.orphans += 1;

@@ -5,7 +5,7 @@
 //! chunks of a range come out equally long. A histogram chunk aims at 1024 bytes, with ten samples or more.
 //! Pure arithmetic; who owns the chunk does the cutting.
 
-use crate::chunk::{HistogramChunk, XorAppender};
+use crate::chunk::{HistogramChunk, Xor2Appender, XorAppender};
 use crate::time::Timestamp;
 
 /// Samples that a chunk aims at; twice as many are the most it gets.
@@ -51,12 +51,21 @@ impl ChunkCut {
     /// 30 samples moves the end. `written` is how many bytes `appender` has written so far.
     #[inline]
     pub fn is_due(&mut self, t: Timestamp, appender: &XorAppender, written: usize) -> bool {
-        if appender.byte_len(written) > MAX_BYTES {
+        self.ends_before(t, appender.byte_len(written), appender.num_samples(), appender.last_time())
+    }
+
+    /// The same for a XOR2 chunk.
+    pub fn is_due_xor2(&mut self, t: Timestamp, appender: &Xor2Appender, written: usize) -> bool {
+        self.ends_before(t, appender.byte_len(written), appender.num_samples(), appender.last_time())
+    }
+
+    #[inline]
+    fn ends_before(&mut self, t: Timestamp, bytes: usize, samples: u16, last: Timestamp) -> bool {
+        if bytes > MAX_BYTES {
             return true;
         }
-        let samples = appender.num_samples();
         if samples == TARGET_SAMPLES / 4 {
-            self.end = self.foreseen_end(appender.last_time());
+            self.end = self.foreseen_end(last);
         }
         t >= self.end || samples >= 2 * TARGET_SAMPLES
     }

@@ -10,7 +10,8 @@ use sarsen_block::{Histogram, Sample, SeriesNo, Timestamp, Value};
 use sarsen_wal::SeriesId;
 
 use super::Head;
-use super::judge::{Bounds, Kind, Newest, Verdict};
+use super::histograms::Row;
+use super::judge::{Bounds, Kind, Newest, STALE_DIGEST, Verdict};
 use super::staged::{Batch, Staged};
 use crate::error::Error;
 use crate::outcome::{Committed, Reason, Refusal};
@@ -114,11 +115,11 @@ impl Head {
         for (found, &(hash, _)) in found.iter_mut().zip(&batch.series) {
             let Some(no) = found.no else { continue };
             match self.series.get(no) {
-                Some(series) if series.hash() == hash => found.newest = Newest::of(series.newest()),
+                Some(series) if series.hash() == hash => found.newest = series.newest(),
                 _ => {
                     found.no = self.find(hash);
                     let series = found.no.and_then(|no| self.series.get(no));
-                    found.newest = Newest::of(series.and_then(super::MemSeries::newest));
+                    found.newest = series.map_or(Newest::NONE, super::MemSeries::newest);
                 }
             }
         }
@@ -148,7 +149,7 @@ impl Head {
         outcome: &mut Committed,
     ) -> Result<(), Error> {
         let Some(series) = self.series.get_mut(no) else { return Ok(()) };
-        let newest = Newest::of(series.newest());
+        let newest = series.newest();
         let kind = if staged.is_plain() { Kind::Float } else { batch.kind(staged) };
         match bounds.judge(newest, staged.t, kind, staged.bits) {
             Verdict::Good => {}
@@ -162,13 +163,45 @@ impl Head {
                 return Ok(());
             }
         }
-        let v = f64::from_bits(staged.bits);
-        self.counts.chunks += u64::from(series.append(&mut self.store, no, staged.t, v));
-        self.times.min = self.times.min.min(staged.t);
-        self.times.max = self.times.max.max(staged.t);
-        applied.log.sample(SeriesId(u64::from(no.0)), staged.t, staged.bits);
+        if !staged.is_plain() || series.has_other() || self.settings.xor2 {
+            self.apply_other(no, (batch, staged), newest, applied)?;
+        } else {
+            let v = f64::from_bits(staged.bits);
+            self.counts.chunks += u64::from(series.append(&mut self.store, no, staged.t, v));
+            self.times.min = self.times.min.min(staged.t);
+            self.times.max = self.times.max.max(staged.t);
+            applied.log.sample(SeriesId(u64::from(no.0)), staged.t, staged.bits);
+        }
         applied.accepted += 1;
         Ok(())
+    }
+
+    /// Appends a sample where a plain float does not follow plain floats.
+    #[cold]
+    fn apply_other(
+        &mut self,
+        no: SeriesNo,
+        (batch, staged): (&Batch<'_>, &Staged),
+        newest: Newest,
+        applied: &mut Applied,
+    ) -> Result<(), Error> {
+        let (id, t) = (SeriesId(u64::from(no.0)), staged.t);
+        let start = self.start_of(batch, staged);
+        let marker = stale_marker(batch, staged, newest);
+        let histogram = marker.as_ref().or_else(|| batch.histogram(staged));
+        let bits = if marker.is_some() { STALE_DIGEST } else { staged.bits };
+        self.put(no, Row { t, start, bits, histogram })?;
+        match histogram {
+            Some(histogram) => applied.log.histogram(id, t, start, histogram),
+            None if start == 0 => applied.log.sample(id, t, bits),
+            None => applied.log.sample_with_start(id, t, start, bits),
+        }
+        Ok(())
+    }
+
+    /// The start time of a sample as far as it is kept.
+    fn start_of(&self, batch: &Batch<'_>, staged: &Staged) -> Timestamp {
+        if self.settings.xor2 { batch.start(staged) } else { 0 }
     }
 
     /// Keeps a sample beside its series.
@@ -181,8 +214,13 @@ impl Head {
         applied: &mut Applied,
         outcome: &mut Committed,
     ) -> Result<(), Error> {
-        let (t, start) = (staged.t, batch.start(staged));
-        let sample = Sample { t, start, value: value(batch, staged, newest) };
+        let (t, start) = (staged.t, self.start_of(batch, staged));
+        let histogram = stale_marker(batch, staged, newest).or_else(|| batch.histogram(staged).cloned());
+        let value = match histogram {
+            Some(histogram) => Value::Histogram(Box::new(histogram)),
+            None => Value::Float(f64::from_bits(staged.bits)),
+        };
+        let sample = Sample { t, start, value };
         if !self.late.insert(no, sample.clone())? {
             // Which of two values stays is settled; the sender cannot better it.
             outcome.duplicates += 1;
@@ -205,13 +243,8 @@ fn judge_other(bounds: &Bounds, newest: Newest, batch: &Batch<'_>, staged: &Stag
     bounds.judge(newest, staged.t, batch.kind(staged), staged.bits)
 }
 
-/// The value that is stored for a sample: a float stale marker behind a histogram becomes a stale histogram.
-fn value(batch: &Batch<'_>, staged: &Staged, newest: Newest) -> Value {
-    match batch.histogram(staged) {
-        Some(histogram) => Value::Histogram(Box::new(histogram.clone())),
-        None if newest.turns(Kind::Float, staged.bits) => {
-            Value::Histogram(Box::new(Histogram::stale(newest.kind == Kind::FloatHistogram)))
-        }
-        None => Value::Float(f64::from_bits(staged.bits)),
-    }
+/// The stale histogram that a float stale marker becomes behind a histogram.
+fn stale_marker(batch: &Batch<'_>, staged: &Staged, newest: Newest) -> Option<Histogram> {
+    let turns = newest.turns(batch.kind(staged), staged.bits);
+    turns.then(|| Histogram::stale(newest.kind == Kind::FloatHistogram))
 }

@@ -37,13 +37,9 @@ pub(super) struct Newest {
 impl Newest {
     pub(super) const NONE: Self = Self { t: Timestamp::MIN, bits: 0, kind: Kind::Float, is_any: false };
 
-    /// Of a series of floats.
     #[inline]
-    pub(super) const fn of(newest: Option<(Timestamp, u64)>) -> Self {
-        match newest {
-            Some((t, bits)) => Self { t, bits, kind: Kind::Float, is_any: true },
-            None => Self::NONE,
-        }
+    pub(super) const fn float(t: Timestamp, bits: u64) -> Self {
+        Self { t, bits, kind: Kind::Float, is_any: true }
     }
 
     /// Whether a float stale marker has to become a stale histogram behind this one.
@@ -185,7 +181,7 @@ mod tests {
     const FLOAT: Kind = Kind::Float;
 
     fn newest(t: Timestamp, v: f64) -> Newest {
-        Newest::of(Some((t, v.to_bits())))
+        Newest::float(t, v.to_bits())
     }
 
     fn refused(reason: Reason) -> Verdict {

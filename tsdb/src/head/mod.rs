@@ -15,6 +15,7 @@ mod arena;
 mod cells;
 mod encode;
 mod gc;
+mod histograms;
 mod judge;
 mod map;
 mod notes;
@@ -30,7 +31,9 @@ mod tombstones;
 use std::sync::Arc;
 
 use sarsen_block::codec::put_uvarint;
-use sarsen_block::{LabelsRef, Sample, SeriesHash, SeriesHasher, SeriesNo, TimeRange, Timestamp, Tombstones};
+use sarsen_block::{
+    LabelsRef, Sample, SeriesHash, SeriesHasher, SeriesNo, TimeRange, Timestamp, Tombstones, Value,
+};
 use smallvec::SmallVec;
 
 use crate::error::Error;
@@ -40,7 +43,7 @@ use crate::options::Options;
 use crate::stats::{HeadBytes, Stats};
 
 pub(crate) use append::Applied;
-pub(crate) use encode::join_overlapping;
+pub(crate) use encode::{closed, join_overlapping};
 pub(crate) use gc::Gc;
 pub(crate) use notes::Notes;
 pub(crate) use out_of_order::{LateTable, Sealed};
@@ -50,6 +53,7 @@ pub(crate) use spill::{Pieces, SpillFiles};
 pub(crate) use staged::Batch;
 
 use arena::Arena;
+use histograms::{Form, Row};
 use map::NumberMap;
 use postings::MemPostings;
 use series::{ChunkStore, MemSeries, SeriesTable};
@@ -86,6 +90,8 @@ pub(crate) struct Settings {
     pub(crate) late_window: Timestamp,
     /// Late samples of a series that are kept before they are encoded.
     pub(crate) late_cap: usize,
+    /// Whether start timestamps are kept, and floats go into XOR2 chunks.
+    pub(crate) xor2: bool,
 }
 
 impl From<&Options> for Settings {
@@ -94,6 +100,7 @@ impl From<&Options> for Settings {
             block_range: options.block_range,
             late_window: options.out_of_order_window,
             late_cap: options.out_of_order_cap_max,
+            xor2: options.xor2,
         }
     }
 }
@@ -127,7 +134,8 @@ impl Head {
         let settings = Settings::from(options);
         let block_range = settings.block_range;
         let spill = Spill::new(files, block_range, options.spill_buffer_bytes);
-        let store = ChunkStore::new(spill, block_range, options.open_chunk_bytes);
+        let store =
+            ChunkStore::new(spill, Form { block_range, starts: settings.xor2 }, options.open_chunk_bytes);
         Self {
             settings,
             hasher,
@@ -232,20 +240,62 @@ impl Head {
         }
     }
 
-    /// A sample comes back from the log. It was judged when it was logged. `false` if its series is not there; the number
+    /// A float comes back from the log. It was judged when it was logged. `false` if its series is not there; the number
     /// is then never given to another.
-    pub(crate) fn restore_sample(&mut self, no: SeriesNo, t: Timestamp, v: f64) -> bool {
-        let Some(series) = self.series.get_mut(no) else {
-            self.series.skip(no);
-            return false;
-        };
-        if series.newest().is_some_and(|(newest, _)| newest >= t) {
-            return true;
+    ///
+    /// # Errors
+    /// As [`restore_row`](Self::restore_row).
+    pub(crate) fn restore_sample(&mut self, no: SeriesNo, t: Timestamp, v: f64) -> Result<bool, Error> {
+        match self.series.get_mut(no) {
+            Some(series) if !series.has_other() && !self.settings.xor2 => {
+                let newest = series.newest();
+                if !newest.is_any || newest.t < t {
+                    self.counts.chunks += u64::from(series.append(&mut self.store, no, t, v));
+                    self.times.min = self.times.min.min(t);
+                    self.times.max = self.times.max.max(t);
+                }
+                Ok(true)
+            }
+            _ => self.restore_row(no, t, 0, &Value::Float(v)),
         }
-        self.counts.chunks += u64::from(series.append(&mut self.store, no, t, v));
-        self.times.min = self.times.min.min(t);
-        self.times.max = self.times.max.max(t);
-        true
+    }
+
+    /// A sample of any kind comes back from the log.
+    ///
+    /// # Errors
+    /// [`Error::Block`] if it is a histogram that no chunk can hold.
+    pub(crate) fn restore_row(
+        &mut self,
+        no: SeriesNo,
+        t: Timestamp,
+        start: Timestamp,
+        value: &Value,
+    ) -> Result<bool, Error> {
+        let Some(series) = self.series.get(no) else {
+            self.series.skip(no);
+            return Ok(false);
+        };
+        let newest = series.newest();
+        if !newest.is_any || newest.t < t {
+            self.put(no, Row::of(t, start, value))?;
+        }
+        Ok(true)
+    }
+
+    /// Appends a sample that was judged before to its series.
+    fn put(&mut self, no: SeriesNo, row: Row<'_>) -> Result<(), Error> {
+        let Some(series) = self.series.get_mut(no) else { return Ok(()) };
+        let begun = if row.histogram.is_none() && !self.settings.xor2 {
+            series.finish_other(&mut self.store, no);
+            series.append(&mut self.store, no, row.t, f64::from_bits(row.bits))
+        } else {
+            let start = if self.settings.xor2 { row.start } else { 0 };
+            series.append_other(&mut self.store, no, Row { start, ..row })?
+        };
+        self.counts.chunks += u64::from(begun);
+        self.times.min = self.times.min.min(row.t);
+        self.times.max = self.times.max.max(row.t);
+        Ok(())
     }
 
     /// A late sample comes back from the log. `false` if its series is not there.

@@ -10,10 +10,10 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use parking_lot::RwLock;
 use sarsen_block::{
-    Chunk, Labels, LabelsRef, ListWalk, Matcher, PostingsSource, SeriesNo, TimeRange, TimedChunk,
-    XorAppender, XorIter, select_postings,
+    Labels, LabelsRef, ListWalk, Matcher, PostingsSource, SeriesNo, TimeRange, TimedChunk, select_postings,
 };
 
+use super::encode::anew;
 use super::symbols::LabelNo;
 use super::{Head, Pieces};
 use crate::error::Error;
@@ -309,18 +309,8 @@ pub(crate) fn clip(
         if touched().any(|stone| stone.contains(timed.range.min) && stone.contains(timed.range.max)) {
             continue;
         }
-        let (mut open, mut bytes, mut first) = (XorAppender::new(), Vec::new(), None);
-        let mut samples = XorIter::new(&timed.chunk.data)?;
-        while let Some((t, v)) = samples.next()? {
-            if range.contains(t) && !touched().any(|stone| stone.contains(t)) {
-                first.get_or_insert(t);
-                open.append(&mut bytes, t, v);
-            }
-        }
-        if let Some(first) = first {
-            let range = TimeRange::new(first, open.last_time());
-            clipped.push(TimedChunk { range, chunk: Chunk::xor(open.finish(&bytes)) });
-        }
+        clipped
+            .extend(anew(&timed.chunk, |t| range.contains(t) && !touched().any(|stone| stone.contains(t)))?);
     }
     Ok(clipped)
 }

@@ -12,6 +12,8 @@ use sarsen_block::{
 
 use super::arena::Place;
 use super::cells::{Cells, Chain};
+use super::histograms::{Form, OpenOther, Row, Snapshot};
+use super::judge::Newest;
 use super::spill::{OpenChunk, PieceHead, Pieces, Spill, SpillRef};
 
 /// Bytes of a word: what an appender writes at a time.
@@ -34,6 +36,8 @@ pub(super) struct MemSeries {
     spilled: u8,
     /// The newest spilled piece.
     newest_piece: SpillRef,
+    /// The open chunk, if it does not hold plain floats; `open` has no samples then.
+    other: Option<Box<OpenOther>>,
 }
 
 const _: () = assert!(size_of::<MemSeries>() <= 96, "there is one for every series");
@@ -51,6 +55,7 @@ impl MemSeries {
             words: 0,
             spilled: 0,
             newest_piece: SpillRef::NONE,
+            other: None,
         }
     }
 
@@ -59,20 +64,29 @@ impl MemSeries {
         SeriesHash(u128::from(self.hash[0]) << 64 | u128::from(self.hash[1]))
     }
 
-    /// Time and bits of the newest sample; `None` if there is no open chunk.
+    /// The newest sample.
     #[inline]
-    pub(super) fn newest(&self) -> Option<(Timestamp, u64)> {
-        (self.open.num_samples() > 0).then(|| (self.open.last_time(), self.open.last_value_bits()))
+    pub(super) fn newest(&self) -> Newest {
+        if self.open.num_samples() > 0 {
+            return Newest::float(self.open.last_time(), self.open.last_value_bits());
+        }
+        self.other.as_ref().map_or(Newest::NONE, |other| other.newest())
+    }
+
+    /// Whether the open chunk is not one of plain floats.
+    #[inline]
+    pub(super) const fn has_other(&self) -> bool {
+        self.other.is_some()
     }
 
     /// Whether the series has no sample in the head: where there are finished chunks, there is an open one behind them.
     pub(super) fn is_empty(&self) -> bool {
-        self.open.num_samples() == 0
+        self.open.num_samples() == 0 && self.other.is_none()
     }
 
     /// Time of the oldest sample that is in memory.
     pub(super) fn oldest(&self) -> Option<Timestamp> {
-        (!self.is_empty()).then_some(self.start)
+        self.open_range().map(|range| range.min)
     }
 
     #[inline]
@@ -110,7 +124,7 @@ impl MemSeries {
             self.finish(store, no);
         }
         if self.open.num_samples() == 0 {
-            let cut = ChunkCut::begin(t, store.block_range);
+            let cut = ChunkCut::begin(t, store.form.block_range);
             self.start = cut.start();
             self.set_end(&cut);
             begun = true;
@@ -126,6 +140,45 @@ impl MemSeries {
             }
         }
         begun
+    }
+
+    /// Appends a sample that is no plain float and was judged before; whether a chunk was begun.
+    ///
+    /// # Errors
+    /// [`BlockError`] for a histogram that is none.
+    pub(super) fn append_other(
+        &mut self,
+        store: &mut ChunkStore,
+        no: SeriesNo,
+        row: Row<'_>,
+    ) -> Result<bool, BlockError> {
+        let form = store.form;
+        let Some(other) = &mut self.other else {
+            let begun = OpenOther::begin(row, form)?;
+            if self.open.num_samples() > 0 {
+                self.finish(store, no);
+            }
+            self.other = Some(Box::new(begun));
+            return Ok(true);
+        };
+        let Some(full) = other.append(row, form)? else { return Ok(false) };
+        self.spill_whole(store, no, full);
+        Ok(true)
+    }
+
+    /// The open chunk takes no more samples if it is not one of plain floats, so that these can follow.
+    #[cold]
+    pub(super) fn finish_other(&mut self, store: &mut ChunkStore, no: SeriesNo) {
+        if let Some(other) = self.other.take() {
+            self.spill_whole(store, no, other.snapshot());
+        }
+    }
+
+    /// A finished chunk that is no plain XOR chunk becomes one piece.
+    fn spill_whole(&mut self, store: &mut ChunkStore, no: SeriesNo, full: Snapshot) {
+        let Snapshot { encoding, range, samples, bytes } = full;
+        let head = PieceHead { series: no, encoding, is_last: true, before: 0, samples, range };
+        self.newest_piece = store.spill.put(self.newest_piece, &head, &bytes).unwrap_or(self.newest_piece);
     }
 
     /// What is said of a piece that ends with the last sample.
@@ -184,6 +237,10 @@ impl MemSeries {
 
     /// The open chunk as it is now.
     fn open_chunk(&self, store: &ChunkStore) -> Option<OpenChunk> {
+        if let Some(other) = &self.other {
+            let Snapshot { encoding, range, samples, bytes } = other.snapshot();
+            return Some(OpenChunk { encoding, range, samples, before: 0, bytes });
+        }
         let range = self.open_range()?;
         let mut bytes = self.open.finish(&self.tail(store));
         bytes.drain(..2);
@@ -198,7 +255,10 @@ impl MemSeries {
 
     /// First and last time of the open chunk.
     fn open_range(&self) -> Option<TimeRange> {
-        self.newest().map(|(last, _)| TimeRange::new(self.start, last))
+        if let Some(other) = &self.other {
+            return Some(other.range());
+        }
+        (self.open.num_samples() > 0).then(|| TimeRange::new(self.start, self.open.last_time()))
     }
 
     /// Whether a sample may lie in `range`: where finished chunks begin is known on disk only.
@@ -212,9 +272,10 @@ impl MemSeries {
 
     /// Drops the open chunk if it lies wholly before `from`, and with it what was spilled, which is older; whether it did.
     pub(super) fn drop_before(&mut self, store: &mut ChunkStore, from: Timestamp) -> bool {
-        let is_old = self.newest().is_some_and(|(last, _)| last < from);
+        let is_old = self.open_range().is_some_and(|open| open.max < from);
         if is_old {
             self.clear_open(store);
+            self.other = None;
             self.newest_piece = SpillRef::NONE;
         }
         is_old
@@ -228,17 +289,17 @@ pub(super) struct ChunkStore {
     pub(super) spill: Spill,
     /// Bytes that one append has completed.
     written: Vec<u8>,
-    block_range: Timestamp,
+    form: Form,
     /// An open chunk that has so many words in memory is spilled.
     open_words: usize,
 }
 
 impl ChunkStore {
     /// `open_bytes`: see `Options::open_chunk_bytes`.
-    pub(super) fn new(spill: Spill, block_range: Timestamp, open_bytes: usize) -> Self {
+    pub(super) fn new(spill: Spill, form: Form, open_bytes: usize) -> Self {
         let open_words = (open_bytes / WORD).clamp(1, MAX_OPEN_BYTES / WORD);
         let written = Vec::with_capacity(64);
-        Self { cells: Cells::default(), spill, written, block_range, open_words }
+        Self { cells: Cells::default(), spill, written, form, open_words }
     }
 
     /// Whether references have nearly run out, so that nothing may be appended.

@@ -56,7 +56,6 @@ impl<'a> Batch<'a> {
     }
 
     /// Adds a sample of any kind.
-    #[expect(dead_code, reason = "comes to light with histogram chunks")]
     pub(crate) fn push_sample(&mut self, labels: LabelsRef<'a>, hash: SeriesHash, sample: Sample) {
         let Sample { t, start, value } = sample;
         let (bits, histogram) = match value {
@@ -64,7 +63,7 @@ impl<'a> Batch<'a> {
             Value::Float(v) => (v.to_bits(), None),
             Value::Histogram(histogram) => (digest(&histogram), Some(histogram)),
         };
-        let is_broken = histogram.as_ref().is_some_and(|_| false);
+        let is_broken = histogram.as_ref().is_some_and(|histogram| histogram.check().is_err());
         self.extras.push(Extra { start, histogram, is_broken });
         self.stage(labels, hash, t, (bits, self.extras.len() as u32));
     }

@@ -24,8 +24,11 @@ impl Head {
     ) -> Result<Vec<TimeRange>, Error> {
         let mut deleted = Vec::from_iter(self.late.delete(no, range)?);
         let Some(series) = self.series.get(no) else { return Ok(deleted) };
-        let Some((newest, _)) = series.newest() else { return Ok(deleted) };
-        let clamped = range.intersect(TimeRange::new(self.times.min.max(from), newest));
+        let newest = series.newest();
+        if !newest.is_any {
+            return Ok(deleted);
+        }
+        let clamped = range.intersect(TimeRange::new(self.times.min.max(from), newest.t));
         if series.may_have(clamped) {
             self.stones.add(no, clamped);
             deleted.push(clamped);

@@ -62,6 +62,11 @@ impl Pieces {
         !self.next.is_none() && (self.missing > 0 || oldest.is_none_or(|oldest| oldest.min > self.range.min))
     }
 
+    /// Whether the last of the chunks is the one that is being written.
+    pub(crate) fn ends_open(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.range.overlaps(self.range))
+    }
+
     fn take(&mut self, piece: Piece) {
         (self.missing, self.next) = (piece.head.before, piece.prev);
         self.found.push(piece);
