@@ -101,6 +101,22 @@ impl HistogramCut {
         Self { start: t, end: range_end, range_end, foreseen: false }
     }
 
+    /// The state that [`start`](Self::start), [`end`](Self::end) and [`is_foreseen`](Self::is_foreseen) tell of.
+    #[must_use]
+    pub fn resume(start: Timestamp, end: Timestamp, foreseen: bool, block_range: i64) -> Self {
+        Self { end, foreseen, ..Self::begin(start, block_range) }
+    }
+
+    /// The time from which on the chunk takes no more samples, as it is known now, if it has enough.
+    pub const fn end(&self) -> Timestamp {
+        self.end
+    }
+
+    /// Whether the end is the one that was foreseen from the first bytes of the chunk.
+    pub const fn is_foreseen(&self) -> bool {
+        self.foreseen
+    }
+
     /// For a chunk that appending to the present one opened ([`Appended::NewChunk`](crate::Appended::NewChunk)). Prometheus does
     /// not foresee the end of such a chunk if it did that of the one before.
     #[must_use]

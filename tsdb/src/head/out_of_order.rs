@@ -12,7 +12,8 @@
 
 use std::collections::BTreeMap;
 
-use sarsen_block::{Error, Sample, SeriesNo, TimeRange, TimedChunk, Timestamp, decode_chunks};
+use sarsen_block::{Error, Sample, SampleIter, SeriesNo, TimeRange, TimedChunk, Timestamp, decode_chunks};
+use sarsen_wal::SeriesId;
 
 use super::encode::encode;
 
@@ -230,6 +231,35 @@ impl LateTable {
             sealed.iter().filter(|chunk| chunk.range.overlaps(range)).cloned().collect();
         chunks.sort_by_key(|chunk| (chunk.range.min, chunk.range.max));
         chunks
+    }
+
+    /// The samples of the next slice of a walk that begins at `from`, as records of the log; those that are sealed only if
+    /// `with_sealed`. Where the next slice begins, `None` at the end.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if a chunk cannot be read, which would be a fault of this program.
+    #[allow(dead_code, reason = "for the checkpoint of the head")]
+    pub(crate) fn log(
+        &self,
+        from: SeriesNo,
+        with_sealed: bool,
+        batch: &mut sarsen_wal::Batch,
+    ) -> Result<Option<SeriesNo>, Error> {
+        let slice = self.slice(from);
+        for (no, late) in slice.iter().filter_map(|no| Some((no, self.series.get(no)?))) {
+            let first = if with_sealed { 0 } else { late.sealed };
+            let mut put = |sample: &Sample| {
+                batch.late(SeriesId(u64::from(no.0)), sample.t, sample.start, &sample.value);
+            };
+            for chunk in late.full.get(first..).unwrap_or_default() {
+                let mut samples = chunk.chunk.samples()?;
+                while let Some(sample) = samples.next()? {
+                    put(&sample);
+                }
+            }
+            late.buffer.iter().for_each(put);
+        }
+        Ok(next(&slice))
     }
 
     /// Whether a series has a sealed chunk that shares a millisecond with `range`.
