@@ -126,9 +126,12 @@ fn a_querier_keeps_the_blocks_that_it_was_made_with() {
 #[derive(Debug, Clone)]
 enum Step {
     Commit(Vec<(usize, Timestamp)>),
+    /// Samples so many milliseconds behind the newest, where no sample is, but perhaps one was.
+    Late(Vec<(usize, Timestamp)>),
     Delete(Option<usize>, Timestamp, Timestamp),
     Maintain,
     Flush,
+    Clean,
     Restart,
 }
 
@@ -136,10 +139,12 @@ fn step() -> impl Strategy<Value = Step> {
     let range = 0i64..6000;
     prop_oneof![
         8 => proptest::collection::vec((0usize..5, 0i64..300), 1..12).prop_map(Step::Commit),
+        4 => proptest::collection::vec((0usize..5, 1i64..4000), 1..6).prop_map(Step::Late),
         4 => (proptest::option::of(0usize..5), range.clone(), range)
             .prop_map(|(i, from, length)| Step::Delete(i, from, from + length)),
         2 => Just(Step::Maintain),
         1 => Just(Step::Flush),
+        1 => Just(Step::Clean),
         1 => Just(Step::Restart),
     ]
 }
@@ -147,18 +152,27 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
     #[test]
-    fn any_history_against_a_map(steps in proptest::collection::vec(step(), 1..40)) {
+    fn any_history_against_a_map(
+        steps in proptest::collection::vec(step(), 1..40),
+        window in prop_oneof![Just(0), Just(5000)],
+    ) {
         let disk = disk();
         let mut options = Options::default();
         options.block_range = 1000;
         options.idle_grace = 0;
+        options.out_of_order_window = window;
+        options.out_of_order_cap_max = 4;
         let open = || builder(&disk, options.clone()).open().unwrap();
         let (mut db, mut content, mut clock) = (open(), Content::new(), 1_000_000);
         for step in steps {
             match step {
                 Step::Commit(rows) => {
                     for (i, ahead) in rows {
-                        clock += ahead;
+                        clock += ahead / 10 * 10;
+                        // In a window, another value at a time that is in a block counts as late; which one is seen is open.
+                        if content.get(&series(i)).is_some_and(|samples| samples.contains_key(&clock)) {
+                            continue;
+                        }
                         if commit(&db, &[(series(i), clock, ahead as f64)]).unwrap().accepted == 1 {
                             content.entry(series(i)).or_default().insert(clock, (ahead as f64).to_bits());
                         }
@@ -170,7 +184,21 @@ proptest! {
                     forget(&mut content, i, range);
                 }
                 Step::Maintain => drop(db.maintain(clock).unwrap()),
+                Step::Late(rows) => {
+                    for (i, behind) in rows {
+                        // Times are multiples of ten, so that some come at a time that was deleted.
+                        let t = (clock - behind) / 10 * 10;
+                        let is_there = content.get(&series(i)).is_some_and(|samples| samples.contains_key(&t));
+                        if !is_there && commit(&db, &[(series(i), t, 0.5)]).unwrap().accepted == 1 {
+                            content.entry(series(i)).or_default().insert(t, 0.5f64.to_bits());
+                        }
+                    }
+                }
                 Step::Flush => drop(db.flush(clock).unwrap()),
+                Step::Clean => {
+                    db.clean_tombstones(clock).unwrap();
+                    prop_assert!(db.blocks().iter().all(|info| info.meta.stats.num_tombstones == 0));
+                }
                 Step::Restart => {
                     drop(db);
                     db = open();
