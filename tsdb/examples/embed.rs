@@ -32,7 +32,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         assert!(commit.committed.refused.is_empty());
         commit.pending.wait()?;
         for cut in db.maintain(now)?.cuts {
-            println!("cut {} samples of {} series into block {:?}", cut.samples, cut.series, cut.block);
+            let block = cut.block.map_or("no block".to_owned(), |id| format!("block {id}"));
+            println!("cut {} samples of {} series into {block}", cut.samples, cut.series);
         }
     }
 

@@ -26,6 +26,7 @@ const LEFTOVERS: [&str; 3] = [FOR_CREATION, FOR_DELETION, ".tmp"];
 
 /// A local block, as its owner sees it.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct BlockInfo {
     /// Its id, which is the name of its directory.
     pub id: BlockId,

@@ -32,9 +32,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! | to | there is | example |
+//! |---|---|---|
+//! | keep measurements | [`Db::builder`], [`Db::appender`], [`Db::maintain`] | `embed` |
+//! | ask | [`Db::querier`], [`Querier::select`], [`Db::exemplars`], [`Db::metadata`] | `query` |
+//! | forget | [`Db::delete`], [`Db::clean_tombstones`], [`Options::retention_time`], [`Db::retain`] | |
+//! | copy | [`Db::snapshot`] | |
+//! | bring in the past | [`Backfill`]; [`import`] for what Prometheus has | `backfill` |
+//! | read blocks without a database | [`open_block`], [`open_blocks`] | `read_block` |
+//!
+//! Times are milliseconds since the Unix epoch, ranges are closed on both sides, names and values of labels are bytes. One
+//! [`Db`] is shared between threads behind an `Arc`; an [`Appender`], a [`Querier`] and what comes out of them may be sent to other
+//! threads. Expected outcomes, such as a sample that is too old, are values ([`Committed`]); every [`Error`] says with
+//! [`Error::advice`] what to do about it. Settings and reports may gain fields, and reasons and errors may gain variants,
+//! without a new major version.
+//!
 //! Rooms in reading order: `db` and `builder` (the handle and how it comes to be), `appender` (stage and commit), `head` (what is in
-//! memory), `replay` (from log to head), `upkeep` and `head_compaction` (from head to block), `blocks` (local blocks),
-//! `query` (head and blocks as one). `DESIGN.md` tells the write path, the lock order and what a crash leaves.
+//! memory), `exemplars` and `metadata` (what is told beside samples), `replay` (from log to head), `upkeep`, `head_compaction` and
+//! `late_cut` (from head to block), `block_files` (how a block comes into being), `blocks` (local blocks), `delete` and `clean`,
+//! `retention`, `snapshot`, `backfill`, `query` (head and blocks as one), `import` (moving in). `DESIGN.md` tells the write path, the lock
+//! order and what a crash leaves.
 
 #![forbid(unsafe_code)]
 
@@ -88,3 +105,17 @@ pub use retention::RetainReport;
 pub use sarsen_wal::{Position, SyncPolicy};
 pub use snapshot::SnapshotReport;
 pub use stats::{HeadBytes, Stats};
+
+/// What programs may rely on: these types go between threads.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    const fn sent<T: Send>() {}
+    shared::<Db>();
+    shared::<Builder>();
+    shared::<Querier>();
+    shared::<Error>();
+    shared::<Pending>();
+    sent::<Appender<'static>>();
+    sent::<Selected>();
+    sent::<Backfill>();
+};

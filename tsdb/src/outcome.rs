@@ -34,6 +34,7 @@ pub struct Refusal {
 
 /// What became of a batch. Every staged sample is in exactly one of `accepted`, `duplicates`, `refused` and `overtaken`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Committed {
     /// Samples stored.
     pub accepted: u64,

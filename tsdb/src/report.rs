@@ -29,6 +29,7 @@ pub struct Lost {
 
 /// A block directory that cannot be used and was left where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SetAside {
     /// The directory.
     pub directory: PathBuf,
@@ -67,8 +68,8 @@ pub struct OpenReport {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CutReport {
-    /// Directory name of the new block (a ULID); `None` if the range had no sample and no block was made.
-    pub block: Option<String>,
+    /// The new block; `None` if the range had no sample and no block was made.
+    pub block: Option<BlockId>,
     /// The range that was cut, closed on both sides.
     pub range: TimeRange,
     /// Whether these are late samples: a block that may overlap others.
@@ -87,7 +88,7 @@ impl CutReport {
     pub(crate) fn of(local: Option<&LocalBlock>, range: TimeRange, late: bool) -> Self {
         let stats = local.map(|local| local.info.meta.stats).unwrap_or_default();
         Self {
-            block: local.map(|local| local.info.id.to_string()),
+            block: local.map(|local| local.info.id),
             range,
             late,
             series: stats.num_series,

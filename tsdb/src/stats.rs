@@ -50,6 +50,7 @@ pub struct Stats {
 
 /// Where the memory of a head goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct HeadBytes {
     /// Texts of labels, every label once, and the table that finds them.
     pub symbols: u64,

@@ -53,7 +53,7 @@ fn a_head_is_cut_when_it_spans_one_and_a_half_ranges() {
     let blocks = db.blocks();
     assert_eq!(blocks.len(), 1);
     assert_eq!((blocks[0].meta.min_time, blocks[0].meta.max_time), (START + 1000, START + 2 * HOUR));
-    assert_eq!(cut.block.as_deref(), Some(&*blocks[0].id.to_string()));
+    assert_eq!(cut.block, Some(blocks[0].id));
     assert!(disk.stat(&blocks[0].directory.join("tombstones")).unwrap().is_some());
     let after = db.stats();
     assert!(after.log_bytes < before.log_bytes && after.chunks < before.chunks, "{before:?} {after:?}");

@@ -116,7 +116,7 @@ fn late_samples_become_a_block_for_each_range() {
     for (cut, number) in late.iter().zip(0..) {
         let start = START + number * range;
         assert_eq!((cut.range.min, cut.range.max), (start, start + range - 1));
-        let id: BlockId = cut.block.as_ref().unwrap().parse().unwrap();
+        let id = cut.block.unwrap();
         let block = db.blocks().into_iter().find(|block| block.id == id).unwrap();
         assert_eq!(block.meta.compaction.hints, ["from-out-of-order"]);
         assert!(matches!(block.meta.compaction.parents.as_slice(), [parent] if parent.id == BlockId::NONE));

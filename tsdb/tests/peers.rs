@@ -24,7 +24,8 @@ fn promtool() -> Option<PathBuf> {
     let required = std::env::var("SARSEN_REQUIRE_PEERS").is_ok_and(|value| value == "1");
     assert!(!required, "promtool is not here; benches/peers/build.sh builds it");
     // Written to the stream itself, because the test runner would keep what `eprintln!` says.
-    writeln!(std::io::stderr(), "SKIPPED: promtool is not here; benches/peers/build.sh builds it").unwrap();
+    let mut screen = std::io::stderr();
+    writeln!(screen, "SKIPPED: promtool is not here; benches/peers/build.sh builds it").unwrap();
     None
 }
 

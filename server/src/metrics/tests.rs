@@ -23,7 +23,9 @@ fn page() -> String {
     let tsdb = TsdbMetrics::new(&registry, || vec![("a".to_owned(), Stats::default())]);
     let database = tsdb.tenant("a");
     database.opened(&OpenReport::default());
-    database.committed(&Committed { accepted: 3, ..Committed::default() });
+    let mut committed = Committed::default();
+    committed.accepted = 3;
+    database.committed(&committed);
     let log = LogMetrics::new(&registry).tenant("a");
     log.wrote(1);
     log.synced();
