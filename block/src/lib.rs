@@ -44,9 +44,9 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
-//! The rooms, in reading order: `time`, `labels` (with `regex`), `sample`, `chunk` (on `bits`) and `chunkfile`; `postings`, then
-//! `index`; `meta` (on `json`) and `tombstones`; `writer`, `reader`, `rewrite`, `verify` for whole blocks; `series` for the streams that
-//! come out. `codec`, `source` and `error` are under all of them. `FORMAT.md` draws every byte.
+//! The rooms, in reading order: `time`, `labels` (with `regex`), `histogram` and `sample`, `chunk` (on `bits`) and `chunkfile`;
+//! `postings`, then `index`; `meta` (on `json`) and `tombstones`; `writer`, `reader`, `rewrite`, `verify` for whole blocks;
+//! `series` for the streams that come out. `codec`, `source` and `error` are under all of them. `FORMAT.md` draws every byte.
 
 #![forbid(unsafe_code)]
 
