@@ -66,9 +66,24 @@ pub(crate) fn clean(disk: &dyn Disk, directory: &Path) -> Result<Vec<PathBuf>, E
             let path = directory.join(&entry);
             disk.remove_dir_all(&path).map_err(|e| Error::io(format!("removing {}", path.display()), e))?;
             removed.push(path);
+        } else if entry.parse::<BlockId>().is_ok() {
+            clean_block(disk, &directory.join(&entry), &mut removed)?;
         }
     }
     Ok(removed)
+}
+
+/// Removes what an interrupted delete has left in the directory of a block.
+fn clean_block(disk: &dyn Disk, directory: &Path, removed: &mut Vec<PathBuf>) -> Result<(), Error> {
+    for name in ["meta.json.tmp", "tombstones.tmp"] {
+        let path = directory.join(name);
+        match disk.remove_file(&path) {
+            Ok(()) => removed.push(path),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(Error::io(format!("removing {}", path.display()), e)),
+        }
+    }
+    Ok(())
 }
 
 /// Names of the directories in a directory.

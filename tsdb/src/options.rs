@@ -62,7 +62,7 @@ pub struct Options {
     /// How many milliseconds before the end of the newest block a block may end before it is due to go. Zero: for ever,
     /// which is the default.
     pub retention_time: Timestamp,
-    /// How many bytes blocks and log may have together before the oldest blocks are due to go. Zero: any number, which is
+    /// How many bytes blocks, log and spill may have together before the oldest blocks are due to go. Zero: any number, which is
     /// the default.
     pub retention_bytes: u64,
     /// Whether blocks that are due have to lie elsewhere before they go. Yes.

@@ -1,7 +1,7 @@
 //! Which local blocks are due to go: by age, by size, or because a block says so itself. And letting them go.
 //!
 //! The rules are Prometheus': age counts from the end of the newest block, not from now; the newest block is never too old;
-//! the size of the log counts with that of the blocks, and newer blocks are kept before older ones. What is due is one
+//! the size of log and spill counts with that of the blocks, and newer blocks are kept before older ones. What is due is one
 //! question, whether it may go another: only the owner knows which blocks lie safely elsewhere.
 
 use std::collections::BTreeSet;
@@ -72,6 +72,7 @@ impl Shared {
 
     /// Bytes of everything that is no block.
     fn bytes_beside_blocks(&self) -> Result<u64, Error> {
-        Ok(sarsen_wal::log_bytes(self.disk.as_ref(), &self.directory)?)
+        let (_, spilled, _) = self.spill.sizes();
+        Ok(sarsen_wal::log_bytes(self.disk.as_ref(), &self.directory)?.saturating_add(spilled))
     }
 }

@@ -9,7 +9,10 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use sarsen_block::json::Json;
-use sarsen_block::{Matcher, TimeRange, Timestamp, Tombstones, parse_selector};
+use sarsen_block::{
+    Counts, Decode, Histogram, Matcher, ResetHint, Sample, SampleSet, Span, TimeRange, Timestamp, Tombstones,
+    Value, parse_selector,
+};
 use sarsen_tsdb::{Db, Options};
 use sarsen_wal::{Disk, SimDisk};
 use support::{Content, HOUR, START, builder, commit, labels, read, read_all, series};
@@ -117,10 +120,74 @@ fn a_querier_keeps_the_blocks_that_it_was_made_with() {
     let report = db.delete(&[], TimeRange::new(START, START)).unwrap();
     assert_eq!((report.blocks.len(), report.head_series), (1, 0));
     assert_eq!(db.delete(&[], TimeRange::new(START, START)).unwrap().blocks, []);
-    let mut set = sarsen_block::Decode::new(before.select(&[]).unwrap(), TimeRange::ALL);
-    assert_eq!(sarsen_block::SampleSet::next(&mut set).unwrap().unwrap().samples.len(), 2);
+    let mut set = Decode::new(before.select(&[]).unwrap(), TimeRange::ALL);
+    assert_eq!(set.next().unwrap().unwrap().samples.len(), 2);
     assert_eq!(read_all(&db).values().map(std::collections::BTreeMap::len).sum::<usize>(), 1);
     assert_eq!(db.blocks()[0].meta.stats.num_tombstones, 1);
+}
+
+/// A sample of one of the three kinds, by turns of 50.
+fn of_any_kind(step: i64) -> Sample {
+    let t = START + step * 15_000;
+    let counts = match step / 50 % 3 {
+        0 => return Sample::float(t, step as f64),
+        1 => {
+            Counts::Integer { count: step as u64, zero: step as u64 - 1, positive: vec![1], negative: vec![] }
+        }
+        _ => Counts::Float { count: step as f64, zero: 0.0, positive: vec![step as f64], negative: vec![] },
+    };
+    let spans = vec![Span { offset: 2, length: 1 }];
+    Sample::histogram(
+        t,
+        Histogram { sum: step as f64, positive_spans: spans, counts, ..Histogram::default() },
+    )
+}
+
+/// The samples of the only series, hints left out: reading finds them out anew.
+fn read_samples(db: &Db) -> Vec<Sample> {
+    let mut found = Decode::new(db.querier(TimeRange::ALL).select(&[]).unwrap(), TimeRange::ALL);
+    let mut samples = found.next().unwrap().map(|series| series.samples).unwrap_or_default();
+    for sample in &mut samples {
+        if let Value::Histogram(histogram) = &mut sample.value {
+            histogram.hint = ResetHint::Unknown;
+        }
+    }
+    samples
+}
+
+#[test]
+fn samples_of_every_kind_are_deleted() {
+    let disk = disk();
+    let mut db = builder(&disk, Options::default()).open().unwrap();
+    let set = series(0);
+    let mut expected: Vec<Sample> = (0..600).map(of_any_kind).collect();
+    for batch in expected.chunks(100) {
+        let mut appender = db.appender();
+        batch.iter().for_each(|sample| appender.append_sample(set.as_ref(), sample.clone()));
+        let commit = appender.commit().unwrap();
+        commit.pending.wait().unwrap();
+        assert_eq!(commit.committed.accepted, 100);
+    }
+    let mut delete = |db: &Db, from: i64, to: i64| {
+        let range = TimeRange::new(START + from * 15_000, START + to * 15_000);
+        db.delete(&[], range).unwrap();
+        expected.retain(|sample| !range.contains(sample.t));
+        assert_eq!(read_samples(db), expected);
+    };
+    for (from, to) in [(10, 12), (60, 60), (95, 155), (210, 300), (420, 421)] {
+        delete(&db, from, to);
+    }
+    drop(db);
+    db = builder(&disk, Options::default()).open().unwrap();
+    delete(&db, 0, 0);
+    db.flush(START).unwrap();
+    for (from, to) in [(65, 70), (175, 176), (340, 365), (599, 700)] {
+        delete(&db, from, to);
+    }
+    assert!(!db.clean_tombstones(START).unwrap().is_empty());
+    assert_eq!(read_samples(&db), expected);
+    drop(db);
+    assert_eq!(read_samples(&builder(&disk, Options::default()).open().unwrap()), expected);
 }
 
 #[derive(Debug, Clone)]

@@ -177,7 +177,47 @@ fn metadata_changes_and_is_kept_once() {
     }
 }
 
+/// What should become of an exemplar, said in the plainest way, where all have no labels.
+fn takes(kept: &[(Timestamp, f64)], window: Timestamp, (t, value): (Timestamp, f64)) -> bool {
+    let Some(&(newest, of_newest)) = kept.iter().max_by_key(|(t, _)| *t) else { return true };
+    match t.cmp(&newest) {
+        std::cmp::Ordering::Greater => true,
+        std::cmp::Ordering::Equal => value > of_newest,
+        std::cmp::Ordering::Less => newest - t < window && kept.iter().all(|&(other, _)| other != t),
+    }
+}
+
 proptest! {
+    #[test]
+    fn late_exemplars_against_a_list(
+        window in 0i64..30,
+        rows in proptest::collection::vec((0i64..60, 0u8..4), 0..60),
+        restart in 0usize..60,
+    ) {
+        let disk = disk();
+        let mut options = options(1000);
+        options.out_of_order_window = window;
+        let mut db = builder(&disk, options.clone()).open().unwrap();
+        let mut kept: Vec<(Timestamp, f64)> = Vec::new();
+        for (at, (t, value)) in rows.into_iter().enumerate() {
+            if at == restart {
+                drop(db);
+                db = builder(&disk, options.clone()).open().unwrap();
+            }
+            let row = (START + t, f64::from(value));
+            let committed = tell(&db, &series(1), START + 100 + at as i64, &[(labels(&[]), row.0, row.1)]);
+            let is_taken = takes(&kept, window, row);
+            prop_assert_eq!(committed.exemplars.accepted, u64::from(is_taken), "{:?} behind {:?}", row, &kept);
+            if is_taken {
+                // Of equal times in the order of arrival.
+                let behind = kept.partition_point(|&(t, _)| t <= row.0);
+                kept.insert(behind, row);
+            }
+            let found = all(&db).pop().map(|found| found.exemplars).unwrap_or_default();
+            prop_assert_eq!(found.iter().map(|e| (e.t, e.value)).collect::<Vec<_>>(), kept.clone());
+        }
+    }
+
     /// The ring against a list: what was taken last stays, each series by time.
     #[test]
     fn the_ring_against_a_list(
