@@ -232,7 +232,7 @@ impl OpenOther {
         };
         let state = match Encoding::from_byte(encoding) {
             Some(encoding) if kind != Kind::Float => {
-                let chunk = HistogramChunk::resume(&Chunk { encoding, data: bytes.to_vec().into() })?;
+                let chunk = HistogramChunk::restore(&Chunk { encoding, data: bytes.to_vec().into() })?;
                 let cut = HistogramCut::resume(start, end, foreseen, block_range);
                 State::Histogram(Box::new(OpenHistogram { chunk, cut }))
             }

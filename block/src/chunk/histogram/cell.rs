@@ -1,8 +1,8 @@
 //! One number of a histogram as it goes from sample to sample, in the form of integer and of float chunks.
 //!
 //! An integer is the difference of its last two differences; a float is the xor with the one before, in a window of its own. The same
-//! state serves writing and reading. A number that is read begins with a window of all 64 bits, one that is written
-//! without a window: so a chunk that was read and is written on goes on as Prometheus' does.
+//! state serves writing and reading. Before the first window was written there is none; what is read then in the window last
+//! written has all 64 bits, which is how Prometheus goes on with a chunk that it has read.
 
 use std::fmt;
 
@@ -57,6 +57,9 @@ pub(super) trait Cell: Copy + fmt::Debug {
 
     /// Reads the next value.
     fn read(&mut self, bits: &mut BitReader<'_>) -> Option<()>;
+
+    /// As Prometheus goes on with a number that it has read.
+    fn taken_up(self) -> Self;
 
     /// The last value.
     fn value(&self) -> Self::Count;
@@ -131,6 +134,10 @@ impl Cell for Delta {
         Some(())
     }
 
+    fn taken_up(self) -> Self {
+        self
+    }
+
     fn value(&self) -> i64 {
         self.value
     }
@@ -165,7 +172,7 @@ impl Window {
 
     /// Reads what [`put_first`](Self::put_first) wrote.
     pub(super) fn read_first(bits: &mut BitReader<'_>) -> Option<Self> {
-        Some(Self { bits: bits.take(bits.peek(), 0, 0)?, leading: 0, trailing: 0 })
+        Some(Self { bits: bits.take(bits.peek(), 0, 0)?, leading: NO_WINDOW, trailing: 0 })
     }
 }
 
@@ -239,10 +246,16 @@ impl Cell for Window {
             self.leading = (word >> 57 & 31) as u8;
             let spare = (64 - (word >> 51 & 63) as u8) & 63;
             self.trailing = spare.checked_sub(self.leading)?;
+        } else if self.leading == NO_WINDOW {
+            self.leading = 0;
         }
         let spare = usize::from(self.leading + self.trailing);
         self.bits ^= bits.take(word << ahead, ahead, spare)? << (self.trailing & 63);
         Some(())
+    }
+
+    fn taken_up(self) -> Self {
+        Self { leading: if self.leading == NO_WINDOW { 0 } else { self.leading }, ..self }
     }
 
     fn value(&self) -> f64 {

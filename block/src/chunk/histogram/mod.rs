@@ -123,21 +123,36 @@ impl HistogramChunk {
         Self { starts: with_starts, kind }
     }
 
-    /// The chunk that was left as `chunk`, so that appending goes on. As in Prometheus, numbers for which no window was written yet go
-    /// on with a window of all 64 bits.
+    /// The chunk that was left as `chunk`, so that appending goes on as Prometheus goes on with a chunk that it has read: floats
+    /// for which no window was written yet get one of all 64 bits, which later ones keep.
     ///
     /// # Errors
     /// [`Error::Corrupt`] if the chunk cannot be read to its end; [`Error::Invalid`] if it is not one of histograms.
     pub fn resume(chunk: &Chunk) -> Result<Self, Error> {
+        let mut resumed = Self::restore(chunk)?;
+        match &mut resumed.kind {
+            Kind::Integer(Some(open)) => open.state.take_up(),
+            Kind::Float(Some(open)) => open.state.take_up(),
+            Kind::Integer(None) | Kind::Float(None) => {}
+        }
+        Ok(resumed)
+    }
+
+    /// The chunk that was left as `chunk`, so that appending goes on as if it had never been left: the same samples give the same
+    /// bytes. For what is set aside over a restart.
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume).
+    pub fn restore(chunk: &Chunk) -> Result<Self, Error> {
         let (is_float, starts) = kind_of(chunk.encoding)?;
         let kind = if is_float {
             let mut walk = Walk::<Window>::new(&chunk.data, starts)?;
             while walk.next()?.is_some() {}
-            Kind::Float(Open::resume(walk))
+            Kind::Float(Open::restore(walk))
         } else {
             let mut walk = Walk::<Delta>::new(&chunk.data, starts)?;
             while walk.next()?.is_some() {}
-            Kind::Integer(Open::resume(walk))
+            Kind::Integer(Open::restore(walk))
         };
         Ok(Self { starts, kind })
     }

@@ -217,7 +217,7 @@ impl<C: Cell> Open<C> {
     }
 
     /// The chunk that `walk` has read to its end; `None` if it is empty.
-    pub(super) fn resume(walk: Walk<'_, C>) -> Option<Self> {
+    pub(super) fn restore(walk: Walk<'_, C>) -> Option<Self> {
         let (bits, header, count, state) = walk.into_parts();
         let body = bits.bytes().get(HEADER_LEN..).unwrap_or_default();
         let written = bits.position() - HEADER_LEN * 8;

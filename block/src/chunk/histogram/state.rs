@@ -125,6 +125,15 @@ impl<C: Cell> State<C> {
         Some(())
     }
 
+    /// As Prometheus goes on with a chunk that it has read.
+    pub(super) fn take_up(&mut self) {
+        self.sum = self.sum.taken_up();
+        let totals = [&mut self.count, &mut self.zero];
+        for cell in totals.into_iter().chain(&mut self.positive).chain(&mut self.negative) {
+            *cell = cell.taken_up();
+        }
+    }
+
     /// The sum of the last sample.
     pub(super) fn sum(&self) -> f64 {
         self.sum.value()
