@@ -156,10 +156,10 @@ impl Builder {
             self.observer.block_set_aside(what);
         }
         self.observer.opened(&report);
-        let view = View { blocks: found.blocks, head_from: floor, late_cuts: 0 };
+        let view = View { blocks: found.blocks, head_from: head.times.floor, late_cuts: 0 };
         let log_has_old = report.skipped > 0;
         Ok(Db::from_parts(Parts {
-            upkeep: Upkeep::new(self.id_seed, floor, log_has_old),
+            upkeep: Upkeep::new(self.id_seed, log_has_old, sarsen_wal::log_bytes(disk.as_ref(), &directory)?),
             directory,
             disk,
             options: self.options,

@@ -256,6 +256,21 @@ impl ExemplarRing {
         number
     }
 
+    /// The exemplars whose turn to be replaced comes at `turns` (0 is the next), with their series.
+    pub(crate) fn in_turn(
+        &self,
+        turns: std::ops::Range<u32>,
+    ) -> impl Iterator<Item = (SeriesHash, &Exemplar)> {
+        let count = self.places.len() as u32;
+        // A ring that is not full begins at its first place.
+        let first = if count < self.capacity { 0 } else { self.next };
+        (turns.start..turns.end.min(count)).filter_map(move |turn| {
+            let place = self.places.get(((first + turn) % count) as usize)?;
+            let owner = self.owners.get(place.series as usize)?.as_ref()?;
+            Some((owner.hash, &place.exemplar))
+        })
+    }
+
     /// Bytes held, labels of series and exemplars included.
     pub(crate) fn held(&self) -> u64 {
         let owners = self.owners.iter().flatten();

@@ -7,7 +7,6 @@
 //! written once more at the next attempt, with the same samples.
 
 use sarsen_block::{SeriesNo, TimeRange, Timestamp};
-use sarsen_wal::SegmentNo;
 
 use crate::db::Shared;
 use crate::error::Error;
@@ -25,13 +24,11 @@ pub(crate) struct LateUpkeep {
     cuts: u64,
     /// The samples of this cut are in blocks and wait to be dropped.
     pub(crate) sealed: Option<u64>,
-    /// The late samples of the log up to this segment are in blocks.
-    pub(crate) log_upto: SegmentNo,
 }
 
 impl LateUpkeep {
     pub(crate) const fn new() -> Self {
-        Self { since: None, cuts: 0, sealed: None, log_upto: SegmentNo(0) }
+        Self { since: None, cuts: 0, sealed: None }
     }
 
     /// Whether late samples, which lie in `range`, are to be cut at `now`.
@@ -71,8 +68,6 @@ impl Shared {
         if upkeep.late.sealed.is_some() || self.head.read().late.range().is_none() {
             return Ok(());
         }
-        // What is in the segments up to here is sealed now, and more.
-        let log_upto = self.log.roll()?;
         let sealed = self.seal()?;
         for range in block_ranges(sealed.range, self.options.block_range) {
             let series = self.sealed_in(&sealed.series, range);
@@ -89,7 +84,7 @@ impl Shared {
             report.cuts.push(cut);
         }
         let cuts = upkeep.late.cuts + 1;
-        upkeep.late = LateUpkeep { since: None, cuts, sealed: Some(cuts), log_upto };
+        upkeep.late = LateUpkeep { since: None, cuts, sealed: Some(cuts) };
         self.show_block(upkeep, None, |view| view.late_cuts = cuts);
         upkeep.log_has_old = true;
         Ok(())

@@ -48,7 +48,7 @@
 //! without a new major version.
 //!
 //! Rooms in reading order: `db` and `builder` (the handle and how it comes to be), `appender` (stage and commit), `head` (what is in
-//! memory), `exemplars` and `metadata` (what is told beside samples), `replay` (from log to head), `upkeep`, `head_compaction` and
+//! memory), `exemplars` and `metadata` (what is told beside samples), `replay` (from log to head), `checkpoint` (and back), `upkeep`, `head_compaction` and
 //! `late_cut` (from head to block), `block_files` (how a block comes into being), `blocks` (local blocks), `delete` and `clean`,
 //! `retention`, `snapshot`, `backfill`, `query` (head and blocks as one), `import` (moving in). `DESIGN.md` tells the write path, the lock
 //! order and what a crash leaves.
@@ -61,6 +61,7 @@ mod block_files;
 mod blocks;
 mod builder;
 mod chance;
+mod checkpoint;
 mod clean;
 mod db;
 mod delete;

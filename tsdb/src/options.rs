@@ -54,6 +54,9 @@ pub struct Options {
     pub sync: SyncPolicy,
     /// Bytes after which the log begins a new segment. 128 MiB.
     pub log_segment_bytes: u64,
+    /// Bytes of log after which `maintain` writes a checkpoint of the head, so that opening has little to replay. A checkpoint is
+    /// written after each cut in any case. 64 MiB.
+    pub checkpoint_log_bytes: u64,
     /// Whether large log records are packed. Yes.
     pub log_compression: bool,
     /// How many exemplars the database keeps, all series together; the next one pushes out the oldest. They cost memory
@@ -87,6 +90,7 @@ impl Default for Options {
             on_damage: OnDamage::Stop,
             sync: SyncPolicy::EveryCommit,
             log_segment_bytes: 128 << 20,
+            checkpoint_log_bytes: 64 << 20,
             log_compression: true,
             max_exemplars: 0,
             retention_time: 0,

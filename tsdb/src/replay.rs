@@ -1,8 +1,9 @@
 //! From the log to the head.
 //!
 //! Replay applies and never judges: only accepted samples were logged, in the order in which they were applied. Samples of
-//! ranges that have become blocks are passed over; late ones never are, for a block of late samples covers no range. One that a block
-//! has already taken is then there twice, which reading brings together. If the log is damaged, the setting decides: stop and change
+//! ranges that have become blocks are passed over, and so are those that the checkpoint has already; late ones never are, for a
+//! block of late samples covers no range. One that a block has already taken is then there twice, which reading brings
+//! together. If the log is damaged, the setting decides: stop and change
 //! nothing, or repair at exactly that place, say what was lost, and replay again.
 
 use std::path::Path;
@@ -41,6 +42,14 @@ pub(crate) fn recover(
         let mut counts = OpenReport::default();
         match replay_once(disk, directory, recovery, &mut head, &mut counts)? {
             Ending::At(position) => {
+                if recovery.on_damage == OnDamage::Stop
+                    && let Some(lost) = counts.lost.pop()
+                {
+                    let Lost { in_checkpoint, segment, offset, why, .. } = lost;
+                    return Err(Error::Damaged { in_checkpoint, segment, offset, why });
+                }
+                report.lost.append(&mut counts.lost);
+                head.spill_files().remove_unnamed()?;
                 head.begin_counting();
                 report.series = head.num_series() as u64;
                 (report.records, report.samples) = (counts.records, counts.samples);
@@ -94,7 +103,7 @@ fn replay_once(
                     return Ok(Ending::At(end));
                 }
                 report.records += 1;
-                apply(logged.record(&mut scratch)?, recovery.floor, head, report)?;
+                apply(logged.record(&mut scratch)?, head, report)?;
                 head.spill_files().write_some()?;
             }
             Step::End(end) => {
@@ -113,13 +122,22 @@ fn replay_once(
     }
 }
 
-fn apply(
-    record: Record<'_>,
-    floor: Timestamp,
-    head: &mut Head,
-    report: &mut OpenReport,
-) -> Result<(), Error> {
+fn apply(record: Record<'_>, head: &mut Head, report: &mut OpenReport) -> Result<(), Error> {
+    let floor = head.times.floor;
     match record {
+        Record::State(state) => {
+            let restored = head.restore_state(state)?;
+            report.orphans += restored.lost_series;
+            report.lost.extend(restored.missing_files.into_iter().map(|number| Lost {
+                in_checkpoint: true,
+                segment: u64::from(number),
+                offset: 0,
+                why: format!("spill file {number} is missing, or shorter than the checkpoint says"),
+                bytes: 0,
+                series: 0,
+                samples: 0,
+            }));
+        }
         Record::Births(mut births) => {
             while let Some((id, labels)) = births.next()? {
                 head.restore_series(number(id)?, labels)?;

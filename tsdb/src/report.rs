@@ -114,6 +114,8 @@ pub struct MaintainReport {
     /// Local blocks that were due by age or size and are gone, newest first. Empty unless the database may remove blocks on
     /// its own ([`Shipping::NotNeeded`](crate::Shipping::NotNeeded)).
     pub blocks_removed: Vec<BlockId>,
+    /// Bytes of the checkpoint that was written in place of log segments; 0 if none was due.
+    pub checkpoint_bytes: u64,
     /// From here on the head has data; what is older lies in blocks.
     pub head_from: Option<Timestamp>,
 }

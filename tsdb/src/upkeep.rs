@@ -8,15 +8,14 @@
 
 use std::sync::{Arc, Weak};
 
-use sarsen_block::{BlockId, BlockWriterOptions, SeriesNo, TimeRange, Timestamp};
-use sarsen_wal::{CheckpointOutcome, Keep, SegmentNo};
+use sarsen_block::{BlockId, BlockWriterOptions, TimeRange, Timestamp};
 
 use crate::block_files::Target;
 use crate::blocks::{self, LocalBlock};
 use crate::chance::Chance;
 use crate::db::Shared;
 use crate::error::Error;
-use crate::head::{Gc, Head, series_where};
+use crate::head::{Gc, Head};
 use crate::head_compaction::{Content, write_block};
 use crate::late_cut::LateUpkeep;
 use crate::options::Shipping;
@@ -35,13 +34,15 @@ pub(crate) struct Upkeep {
     collect_before: Option<Timestamp>,
     /// What is known of late samples between calls.
     pub(crate) late: LateUpkeep,
-    /// The log may have samples before `log_floor`, which blocks cover.
+    /// The log may have samples which blocks cover, or the disk spill files which nobody needs.
     pub(crate) log_has_old: bool,
-    log_floor: Timestamp,
+    /// Bytes of the log that no checkpoint stands for: those that were there at open, and how far it was then.
+    log_bytes: u64,
+    log_count: u64,
 }
 
 impl Upkeep {
-    pub(crate) const fn new(seed: u64, floor: Timestamp, log_has_old: bool) -> Self {
+    pub(crate) const fn new(seed: u64, log_has_old: bool, log_bytes: u64) -> Self {
         Self {
             chance: Chance::new(seed),
             quiet: None,
@@ -49,7 +50,8 @@ impl Upkeep {
             collect_before: None,
             late: LateUpkeep::new(),
             log_has_old,
-            log_floor: floor,
+            log_bytes,
+            log_count: 0,
         }
     }
 
@@ -152,12 +154,17 @@ impl Shared {
     fn settle(&self, upkeep: &mut Upkeep, mut report: MaintainReport) -> Result<MaintainReport, Error> {
         self.collect(upkeep, &mut report);
         report.memory_in_use = upkeep.collect_before.is_some() || upkeep.late.sealed.is_some();
-        self.spill.remove_dead()?;
         report.head_from = self.head.read().range().map(|range| range.min);
-        if upkeep.log_has_old {
+        if upkeep.log_has_old || self.is_log_long(upkeep) {
             self.shorten_log(upkeep, &mut report)?;
         }
         Ok(report)
+    }
+
+    /// Whether so much was logged since the last checkpoint that another pays.
+    fn is_log_long(&self, upkeep: &Upkeep) -> bool {
+        let appended = self.log.stats().appended_bytes.saturating_sub(upkeep.log_count);
+        upkeep.log_bytes.saturating_add(appended) >= self.options.checkpoint_log_bytes
     }
 
     /// Writes one range of the head as a block and shows it to readers.
@@ -179,7 +186,7 @@ impl Shared {
         self.show_block(upkeep, local, |view| view.head_from = end);
         self.head.write().begin_at(end);
         upkeep.collect_before = Some(end);
-        (upkeep.log_has_old, upkeep.log_floor) = (true, end);
+        upkeep.log_has_old = true;
         Ok(report)
     }
 
@@ -241,19 +248,22 @@ impl Shared {
             return;
         }
         upkeep.collect_before = None;
+        upkeep.log_has_old = true;
         let mut gc = Gc::new(&self.head.read(), before);
         while gc.step(&mut self.head.write()) {}
         report.forgotten += gc.forgotten();
         self.observer.forgotten(gc.forgotten());
     }
 
-    /// Replaces old segments of the log by what is still needed of them.
+    /// Replaces old segments of the log by a checkpoint.
     fn shorten_log(&self, upkeep: &mut Upkeep, report: &mut MaintainReport) -> Result<(), Error> {
-        let outcome = self.checkpoint(upkeep.log_floor, upkeep.late.log_upto);
-        match outcome {
-            Ok(removed) => {
-                report.log_segments_dropped += removed;
+        let count = self.log.stats().appended_bytes;
+        match self.checkpoint(upkeep) {
+            Ok(done) => {
+                report.log_segments_dropped += done.segments;
+                report.checkpoint_bytes += done.bytes;
                 upkeep.log_has_old = false;
+                (upkeep.log_bytes, upkeep.log_count) = (0, count);
                 self.observer.log_truncated();
                 Ok(())
             }
@@ -261,24 +271,6 @@ impl Shared {
                 self.observer.log_truncation_failed();
                 Err(error)
             }
-        }
-    }
-
-    fn checkpoint(&self, since: Timestamp, late_after: SegmentNo) -> Result<u64, Error> {
-        let upto: SegmentNo = self.log.roll()?;
-        // Looked up after the roll: a series of the old segments that is not among them now was forgotten, and only this
-        // thread forgets.
-        let living = Living::new(&series_where(&self.head, |_, _| true));
-        let mut living = |id: sarsen_wal::SeriesId| living.has(id.0);
-        let keep = Keep { series: &mut living, since, late_after };
-        match sarsen_wal::checkpoint(&self.disk, &self.directory, upto, keep)? {
-            CheckpointOutcome::Done(done) => Ok(done.removed.0),
-            CheckpointOutcome::Damaged(damage) => Err(Error::Damaged {
-                in_checkpoint: damage.part == sarsen_wal::Part::Checkpoint,
-                segment: damage.segment.0,
-                offset: damage.offset,
-                why: damage.why,
-            }),
         }
     }
 
@@ -311,26 +303,6 @@ impl Shared {
         }
         self.show(&mut upkeep, View { blocks: found.blocks, ..*known });
         Ok(())
-    }
-}
-
-/// A set of series numbers: one bit for each up to the largest.
-struct Living(Vec<u64>);
-
-impl Living {
-    fn new(numbers: &[SeriesNo]) -> Self {
-        let mut words = vec![0u64; numbers.last().map_or(0, |last| last.0 as usize / 64 + 1)];
-        for no in numbers {
-            if let Some(word) = words.get_mut(no.0 as usize / 64) {
-                *word |= 1 << (no.0 % 64);
-            }
-        }
-        Self(words)
-    }
-
-    fn has(&self, number: u64) -> bool {
-        let word = usize::try_from(number / 64).ok().and_then(|at| self.0.get(at));
-        word.is_some_and(|word| word & 1 << (number % 64) != 0)
     }
 }
 

@@ -24,6 +24,8 @@ fn options() -> Options {
     options.chunk_segment_size = 200;
     options.open_chunk_bytes = 8;
     options.spill_buffer_bytes = 300;
+    // Often between cuts, too.
+    options.checkpoint_log_bytes = 600;
     options
 }
 

@@ -2,7 +2,8 @@
 //!
 //! What is appended to a [`Wal`] and waited for is on the disk. After a power cut, a [`replay`] gives it all back, in
 //! order, and nothing that was never appended; it changes nothing, and says whether the log merely ends torn (as a
-//! power cut leaves it) or is damaged. [`repair`] is a separate act. [`checkpoint`] drops what is no longer needed.
+//! power cut leaves it) or is damaged. [`repair`] is a separate act. A checkpoint
+//! ([`CheckpointWriter`]) takes the place of what is no longer needed.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -39,7 +40,6 @@
 #![deny(unsafe_code)]
 
 mod batch;
-mod checkpoint;
 mod compress;
 mod disk;
 mod error;
@@ -51,12 +51,12 @@ mod output;
 mod record;
 mod repair;
 mod replay;
+mod sealed;
 mod segment;
 mod stage;
 mod writer;
 
 pub use batch::Batch;
-pub use checkpoint::{CheckpointOutcome, Checkpointed, Keep, checkpoint};
 pub use disk::{
     Disk, Entry, File, FileSource, Latch, Latched, Lock, RealDisk, Space, read_file, real_disk, replace_file,
 };
@@ -70,5 +70,6 @@ pub use record::{
 };
 pub use repair::{Lost, repair};
 pub use replay::{Damage, End, Logged, Part, Replay, Step, replay};
+pub use sealed::{CheckpointWriter, Sealed};
 pub use segment::{Position, SegmentNo};
 pub use writer::{Options, Pending, SyncPolicy, Wal, WalStats, log_bytes, wait_all};

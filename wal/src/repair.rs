@@ -9,13 +9,13 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::checkpoint::SealedFile;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::frame::{self, Codec};
 use crate::frames::{Found, Frames, Next};
 use crate::record::Record;
 use crate::replay::{Damage, Logged, Part};
+use crate::sealed::SealedFile;
 use crate::segment::{self, CHECKPOINT, LOG, Position, SegmentNo};
 
 /// What a repair took out of the log.
@@ -75,7 +75,8 @@ impl Lost {
             Ok(Record::Births(births)) => self.births += births.len(),
             Ok(Record::Samples(samples)) => self.samples += samples.len() as u64,
             Ok(Record::Rows(samples) | Record::Late(samples)) => self.samples += samples.len() as u64,
-            Ok(Record::Deletions(_) | Record::Exemplars(_) | Record::Metadata(_)) | Err(_) => {}
+            Ok(Record::Deletions(_) | Record::Exemplars(_) | Record::Metadata(_) | Record::State(_))
+            | Err(_) => {}
         }
     }
 }

@@ -5,11 +5,9 @@ mod history;
 
 use std::path::Path;
 
+use history::copying::{CheckpointOutcome, Keep, checkpoint};
 use history::{Chance, DIR, Model, disk, options, read, shared};
-use sarsen_wal::{
-    Batch, CheckpointOutcome, Disk, Fault, Keep, Position, SegmentNo, SimDisk, Survival, SyncPolicy, Wal,
-    checkpoint,
-};
+use sarsen_wal::{Batch, Disk, Fault, Position, SegmentNo, SimDisk, Survival, SyncPolicy, Wal};
 
 /// Some commits in two segments, then an open third one.
 fn three_segments(seed: u64) -> (SimDisk, Wal, Model) {

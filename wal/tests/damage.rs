@@ -6,10 +6,11 @@ mod history;
 
 use std::path::{Path, PathBuf};
 
+use history::copying::{CheckpointOutcome, Keep, checkpoint};
 use history::{Chance, DIR, Found, Model, disk, options, read, run, shared};
 use sarsen_wal::{
-    Batch, CheckpointOutcome, Damage, Disk, Keep, Part, Position, SegmentNo, SeriesId, SimDisk, Survival,
-    SyncPolicy, Wal, checkpoint, repair, replay,
+    Batch, Damage, Disk, Part, Position, SegmentNo, SeriesId, SimDisk, Survival, SyncPolicy, Wal, repair,
+    replay,
 };
 
 fn segment(number: u64) -> PathBuf {

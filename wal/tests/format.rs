@@ -4,12 +4,15 @@
 //! torn end. It is never written anew when the format grows: what lies on people's disks is not either.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
+#[path = "history/copying.rs"]
+mod copying;
+
 use std::path::{Path, PathBuf};
 
+use copying::{CheckpointOutcome, Keep, checkpoint};
 use sarsen_block::{Counts, Histogram, Labels, ResetHint, STALE_NAN_BITS, Span, TimeRange, Value};
 use sarsen_wal::{
-    Batch, CheckpointOutcome, Keep, Options, Part, Position, Record, Rows, SegmentNo, SeriesId, Step, Wal,
-    checkpoint, real_disk, replay,
+    Batch, Options, Part, Position, Record, Rows, SegmentNo, SeriesId, Step, Wal, real_disk, replay,
 };
 
 /// One row of a log, as the story tells it.

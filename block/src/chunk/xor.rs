@@ -43,6 +43,9 @@ impl XorAppender {
     /// The most samples that a chunk can hold.
     pub const MAX_SAMPLES: u16 = u16::MAX;
 
+    /// Length of the state as bytes.
+    pub const STATE_LEN: usize = 37;
+
     /// The state before the first sample; goes with empty bytes.
     pub const fn new() -> Self {
         Self { time: 0, delta: 0, value: 0, word: 0, count: 0, used: 0, leading: NO_WINDOW, trailing: 0 }
@@ -139,6 +142,35 @@ impl XorAppender {
     /// have been written so far.
     pub const fn byte_len(&self, written: usize) -> usize {
         HEADER_LEN + written + (self.used as usize).div_ceil(8)
+    }
+
+    /// The state in [`STATE_LEN`](Self::STATE_LEN) bytes, for a process that goes on where this one ended.
+    pub fn to_bytes(&self) -> [u8; Self::STATE_LEN] {
+        let mut state = [0; Self::STATE_LEN];
+        let words = [self.time as u64, self.delta as u64, self.value, self.word].map(u64::to_le_bytes);
+        let [low, high] = self.count.to_le_bytes();
+        let rest = [low, high, self.used, self.leading, self.trailing];
+        state.iter_mut().zip(words.into_iter().flatten().chain(rest)).for_each(|(to, from)| *to = from);
+        state
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) gave; `None` if no appender can be in such a state.
+    pub fn from_bytes(state: &[u8; Self::STATE_LEN]) -> Option<Self> {
+        let word = |at: usize| {
+            state.get(at * 8..).and_then(|rest| rest.first_chunk::<8>()).map(|word| u64::from_le_bytes(*word))
+        };
+        let &[.., low, high, used, leading, trailing] = state;
+        let sound = used < 64 && (leading == NO_WINDOW || u32::from(leading) + u32::from(trailing) < 64);
+        sound.then_some(Self {
+            time: word(0)? as i64,
+            delta: word(1)? as i64,
+            value: word(2)?,
+            word: word(3)?,
+            count: u16::from_le_bytes([low, high]),
+            used,
+            leading,
+            trailing,
+        })
     }
 
     /// The chunk as it is now. Appending can go on afterwards.

@@ -192,7 +192,6 @@ impl OpenOther {
     }
 
     /// Writes everything that is needed to go on with the chunk.
-    #[allow(dead_code, reason = "for the checkpoint of the head")]
     pub(super) fn put_state(&self, out: &mut Vec<u8>) {
         let (encoding, cut, foreseen, bytes) = match &self.state {
             State::Xor2 { appender, bytes, cut } => {
@@ -215,7 +214,6 @@ impl OpenOther {
     ///
     /// # Errors
     /// [`Error::Corrupt`] if the bytes are no such state.
-    #[allow(dead_code, reason = "for the checkpoint of the head")]
     pub(super) fn restore(reader: &mut Reader<'_>, block_range: Timestamp) -> Result<Self, Error> {
         let encoding = reader.u8("encoding")?;
         let foreseen = reader.u8("foreseen")? != 0;

@@ -25,6 +25,7 @@ mod read;
 mod series;
 mod spill;
 mod staged;
+mod state;
 mod symbols;
 mod tombstones;
 
@@ -47,10 +48,11 @@ pub(crate) use encode::{closed, join_overlapping};
 pub(crate) use gc::Gc;
 pub(crate) use notes::Notes;
 pub(crate) use out_of_order::{LateTable, Sealed};
-pub(crate) use read::{HeadLists, Reach, SortedHead, clip, names, series_in, series_where, values};
+pub(crate) use read::{HeadLists, Reach, SortedHead, clip, names, series_in, values};
 pub(crate) use series::MAX_OPEN_BYTES;
-pub(crate) use spill::{Pieces, SpillFiles};
+pub(crate) use spill::{Pieces, SpillFiles, SpillState};
 pub(crate) use staged::Batch;
+pub(crate) use state::put_spill;
 
 use arena::Arena;
 use histograms::{Form, Row};
@@ -328,19 +330,7 @@ impl Head {
 
     /// The label numbers of a series, in the order of their names.
     fn label_numbers<'a>(&'a self, series: &MemSeries) -> impl Iterator<Item = LabelNo> + 'a {
-        let mut list = self.label_lists.get(series.labels);
-        std::iter::from_fn(move || {
-            let (mut number, mut shift) = (0u32, 0u32);
-            loop {
-                let (&byte, rest) = list.split_first()?;
-                list = rest;
-                number |= u32::from(byte & 0x7F).checked_shl(shift).unwrap_or_default();
-                if byte < 0x80 {
-                    return Some(LabelNo(number));
-                }
-                shift += 7;
-            }
-        })
+        state::label_numbers(self.label_lists.get(series.labels))
     }
 
     /// Where chunks go that leave memory.

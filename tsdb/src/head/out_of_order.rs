@@ -238,7 +238,6 @@ impl LateTable {
     ///
     /// # Errors
     /// [`Error::Corrupt`] if a chunk cannot be read, which would be a fault of this program.
-    #[allow(dead_code, reason = "for the checkpoint of the head")]
     pub(crate) fn log(
         &self,
         from: SeriesNo,

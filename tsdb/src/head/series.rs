@@ -6,6 +6,7 @@
 //! whose series were forgotten closes ranks and keeps a bitmap, so that memory follows the living. No lock: the head is
 //! the owner.
 
+use sarsen_block::codec::{Reader, put_uvarint};
 use sarsen_block::{
     ChunkCut, Encoding, Error as BlockError, SeriesHash, SeriesNo, TimeRange, Timestamp, XorAppender,
 };
@@ -18,6 +19,11 @@ use super::spill::{OpenChunk, PieceHead, Pieces, Spill, SpillRef};
 
 /// Bytes of a word: what an appender writes at a time.
 const WORD: usize = 8;
+
+/// What a checkpoint says first of an open chunk.
+const NO_CHUNK: u8 = 0;
+const FLOATS: u8 = 1;
+const OTHER: u8 = 2;
 
 /// One series.
 #[derive(Debug)]
@@ -62,6 +68,11 @@ impl MemSeries {
     #[inline]
     pub(super) fn hash(&self) -> SeriesHash {
         SeriesHash(u128::from(self.hash[0]) << 64 | u128::from(self.hash[1]))
+    }
+
+    /// Says which series this is, once that is known.
+    pub(super) fn set_hash(&mut self, hash: SeriesHash) {
+        self.hash = [(hash.0 >> 64) as u64, hash.0 as u64];
     }
 
     /// The newest sample.
@@ -251,6 +262,64 @@ impl MemSeries {
     /// Begins to collect the chunks that share a millisecond with `range`, the open one as it is now.
     pub(super) fn pieces(&self, store: &ChunkStore, range: TimeRange) -> Result<Pieces, BlockError> {
         store.spill.pieces(range, self.open_chunk(store), self.newest_piece)
+    }
+
+    /// Writes the open chunk as it is, and where its pieces are.
+    pub(super) fn put_state(&self, store: &ChunkStore, out: &mut Vec<u8>) {
+        let form = match &self.other {
+            Some(_) => OTHER,
+            None if self.open.num_samples() > 0 => FLOATS,
+            None => NO_CHUNK,
+        };
+        out.push(form);
+        if form == NO_CHUNK {
+            return;
+        }
+        out.extend_from_slice(&self.newest_piece.to_bytes());
+        if let Some(other) = &self.other {
+            other.put_state(out);
+            return;
+        }
+        out.extend_from_slice(&self.open.to_bytes());
+        put_uvarint(out, self.open.last_time().wrapping_sub(self.start) as u64);
+        put_uvarint(out, u64::from(self.length));
+        out.extend_from_slice(&[self.spilled, self.words]);
+        store.cells.read(&self.chain(), out);
+    }
+
+    /// Takes up what [`put_state`](Self::put_state) wrote. The series is new.
+    pub(super) fn restore_state(
+        &mut self,
+        store: &mut ChunkStore,
+        reader: &mut Reader<'_>,
+    ) -> Result<(), BlockError> {
+        let form = reader.u8("open chunk")?;
+        if form == NO_CHUNK {
+            return Ok(());
+        }
+        self.newest_piece = SpillRef::from_bytes(reader.take(6, "newest piece")?).unwrap_or_default();
+        if form == OTHER {
+            self.other = Some(Box::new(OpenOther::restore(reader, store.form.block_range)?));
+            return Ok(());
+        }
+        let state = reader.take(XorAppender::STATE_LEN, "state of a chunk")?.first_chunk();
+        self.open = state
+            .and_then(XorAppender::from_bytes)
+            .ok_or_else(|| reader.corrupt("a chunk cannot be in such a state"))?;
+        self.start = self.open.last_time().wrapping_sub(reader.uvarint("start")? as i64);
+        let length = reader.uvarint("length of the chunk")?;
+        self.length = u32::try_from(length).map_err(|_| reader.corrupt("a chunk is too long"))?;
+        (self.spilled, self.words) = (reader.u8("spilled words")?, reader.u8("words")?);
+        let bytes = reader.take(usize::from(self.words) * WORD, "words")?;
+        let mut chain = Chain::default();
+        store.cells.push(&mut chain, bytes);
+        self.set_chain(&chain);
+        Ok(())
+    }
+
+    /// Whether what was spilled of the open chunk can be found. What lies before it is not looked for.
+    pub(super) fn is_whole(&self, store: &ChunkStore) -> bool {
+        self.spilled == 0 || store.spill.has_file(self.newest_piece)
     }
 
     /// First and last time of the open chunk.

@@ -51,6 +51,24 @@ impl Symbols {
         Some((LabelNo(number), true))
     }
 
+    /// Gives the label `field` the number that it had when this was written down; numbers come rising. No bytes, no label.
+    /// `false` if it has one already, or if room has run out.
+    pub(super) fn restore(&mut self, hasher: &SeriesHasher, no: LabelNo, field: &[u8]) -> bool {
+        let number = no.0 as usize;
+        if number < self.places.len() {
+            return false;
+        }
+        self.unused.extend(self.places.len() as u32..no.0);
+        self.places.resize(number, None);
+        let place = if field.is_empty() { None } else { self.texts.put(field) };
+        self.places.push(place);
+        match place {
+            Some(_) => self.table.insert(hasher.hash(LabelsRef::trusted(field)).0, no.0),
+            None => self.unused.push(no.0),
+        }
+        place.is_some()
+    }
+
     /// The number of the label `field`, if a series has it.
     pub(super) fn find(&self, hasher: &SeriesHasher, field: &[u8]) -> Option<LabelNo> {
         self.find_hashed(hasher.hash(LabelsRef::trusted(field)).0, field)

@@ -41,6 +41,8 @@ pub(crate) const DELETIONS: u8 = 5;
 pub(crate) const EXEMPLARS: u8 = 6;
 /// Kind byte of a record of metadata.
 pub(crate) const METADATA: u8 = 7;
+/// Kind byte of a record whose body is its owner's; in checkpoints only.
+pub(crate) const STATE: u8 = 64;
 
 /// The number of a series in its log: given at birth, never given again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -70,6 +72,8 @@ pub enum Record<'a> {
     Exemplars(Exemplars<'a>),
     /// What known series mean.
     Metadata(Metadata<'a>),
+    /// What the owner of the log wrote into a checkpoint, in a form of its own.
+    State(&'a [u8]),
 }
 
 impl<'a> Record<'a> {
@@ -87,6 +91,7 @@ impl<'a> Record<'a> {
             DELETIONS => Ok(Self::Deletions(Deletions::decode(reader)?)),
             EXEMPLARS => Ok(Self::Exemplars(Exemplars::decode(reader)?)),
             METADATA => Ok(Self::Metadata(Metadata::decode(reader)?)),
+            STATE => Ok(Self::State(bytes.get(1..).unwrap_or_default())),
             0 => Err(reader.corrupt("kind 0 is never written").into()),
             kind => Err(Error::Unsupported {
                 object: "a record of the log".to_owned(),

@@ -32,7 +32,7 @@ fn read_all(bytes: &[u8]) {
         Ok(Record::Deletions(mut rows)) => while let Ok(Some(_)) = rows.next() {},
         Ok(Record::Exemplars(mut rows)) => while let Ok(Some(_)) = rows.next() {},
         Ok(Record::Metadata(mut rows)) => while let Ok(Some(_)) = rows.next() {},
-        Err(_) => {}
+        Ok(Record::State(_)) | Err(_) => {}
     }
 }
 

@@ -4,14 +4,17 @@
 //! list that is at least as long as what was acknowledged, and no sample whose birth it does not hold.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod copying;
+
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use copying::{CheckpointOutcome, Keep, checkpoint};
 use sarsen_block::Labels;
 use sarsen_wal::{
-    Batch, CheckpointOutcome, Damage, Disk, End, Error, Keep, Options, Position, Record, SegmentNo, SeriesId,
-    SimDisk, Step, SyncPolicy, Wal, checkpoint, replay,
+    Batch, Damage, Disk, End, Error, Options, Position, Record, SegmentNo, SeriesId, SimDisk, Step,
+    SyncPolicy, Wal, replay,
 };
 
 pub(crate) const DIR: &str = "/db";

@@ -3,7 +3,8 @@
 //! Whoever fills the spill holds the lock of the head and hands over whole blocks of records ([`SpillFiles::hand_over`]);
 //! they are written by whoever calls [`write`](SpillFiles::write), without that lock. Until then they are read from
 //! memory, so a reader sees no difference. A record lies in one block. Nothing is synced but by [`sync`](SpillFiles::sync), because
-//! everything here can be made again from the log until a checkpoint names it.
+//! everything here can be made again from the log until a checkpoint names it. A file that a checkpoint may name is removed
+//! from the disk only behind the next checkpoint.
 //!
 //! After a failed write or sync the latch closes: the database is then opened again and makes the spill anew.
 //! Locks: `writer`, then `living`, then the state of a file; none of them is held during a read, and only `writer` during a write.
@@ -15,7 +16,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use sarsen_block::{Error as BlockError, Timestamp};
+use sarsen_block::codec::{Reader, put_uvarint, put_varint};
+use sarsen_block::{Error as BlockError, TimeRange, Timestamp};
 use sarsen_wal::{Disk, File, Latch, Latched};
 
 use super::record::{self, Piece};
@@ -56,34 +58,182 @@ pub(crate) struct SpillFile {
 struct State {
     file: Option<Arc<dyn File>>,
     written: u64,
+    synced: u64,
     /// Blocks that follow what is written.
     waiting: VecDeque<Bytes>,
     span: Span,
 }
 
+/// A file as a checkpoint names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SpillState {
+    number: u32,
+    length: u64,
+    /// Of what it holds.
+    pub(crate) range: TimeRange,
+    /// Chunks that end in it.
+    pub(crate) chunks: u64,
+}
+
+impl SpillState {
+    pub(crate) fn put_all(files: &[Self], out: &mut Vec<u8>) {
+        for file in files {
+            put_uvarint(out, u64::from(file.number));
+            put_uvarint(out, file.length);
+            put_varint(out, file.range.min);
+            put_uvarint(out, file.range.max.wrapping_sub(file.range.min) as u64);
+            put_uvarint(out, file.chunks);
+        }
+    }
+
+    pub(crate) fn read_all(reader: &mut Reader<'_>) -> Result<Vec<Self>, BlockError> {
+        let mut files = Vec::new();
+        while reader.remaining() > 0 {
+            let number = reader.uvarint("spill file")?;
+            let number =
+                u32::try_from(number).map_err(|_| reader.corrupt("a number of more than 32 bits"))?;
+            let length = reader.uvarint("length")?;
+            let min = reader.varint("first time")?;
+            let max = min.wrapping_add(reader.uvarint("duration")? as i64);
+            let chunks = reader.uvarint("chunks")?;
+            files.push(Self { number, length, range: TimeRange::new(min, max), chunks });
+        }
+        Ok(files)
+    }
+}
+
+/// The names of the files in the directory; none if it does not exist.
+fn list(disk: &dyn Disk, directory: &Path) -> Result<Vec<String>, Error> {
+    match disk.read_dir(directory) {
+        Ok(entries) => {
+            Ok(entries.into_iter().filter(|entry| !entry.is_dir).map(|entry| entry.name).collect())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(Error::io(format!("listing {}", directory.display()), error)),
+    }
+}
+
 impl SpillFiles {
-    /// An empty spill. What lies in the directory is removed: nothing refers to it.
+    /// An empty spill, whose files get numbers that no file in the directory has.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the directory cannot be listed.
     pub(crate) fn begin(disk: &Arc<dyn Disk>, database: &Path) -> Result<Arc<Self>, Error> {
         let directory = database.join(SPILL);
-        let found = match disk.read_dir(&directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(Error::io(format!("listing {}", directory.display()), error)),
-        };
-        for entry in found.iter().filter(|entry| !entry.is_dir) {
-            let path = directory.join(&entry.name);
-            disk.remove_file(&path).map_err(|e| Error::io(format!("removing {}", path.display()), e))?;
-        }
+        let found = list(disk.as_ref(), &directory)?;
+        let newest = found.iter().filter_map(|name| name.parse().ok()).max();
         Ok(Arc::new(Self {
             disk: Arc::clone(disk),
             directory,
             living: RwLock::default(),
             dead: Mutex::default(),
-            next: AtomicU32::new(1),
+            next: AtomicU32::new(newest.unwrap_or(0u32).saturating_add(1)),
             waiting: AtomicU64::new(0),
             writer: Mutex::new(false),
             latch: Latch::new(),
         }))
+    }
+
+    /// Takes up the files that a checkpoint names. They take no more records. Gives the numbers of those that are missing or too
+    /// short, which are not taken up.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(crate) fn adopt(&self, named: &[SpillState]) -> Result<Vec<u32>, Error> {
+        let mut missing = Vec::new();
+        for state in named {
+            let path = self.path(state.number);
+            let failed = |e| Error::io(format!("opening {}", path.display()), e);
+            let file: Arc<dyn File> = match self.disk.open(&path) {
+                Ok(file) => Arc::from(file),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    missing.push(state.number);
+                    continue;
+                }
+                Err(error) => return Err(failed(error)),
+            };
+            if file.size().map_err(failed)? < state.length {
+                missing.push(state.number);
+                continue;
+            }
+            let &SpillState { number, length, range, chunks } = state;
+            let state = State {
+                file: Some(file),
+                written: length,
+                synced: length,
+                waiting: VecDeque::new(),
+                span: Span { range, chunks },
+            };
+            self.living.write().insert(number, Arc::new(SpillFile { number, state: RwLock::new(state) }));
+        }
+        Ok(missing)
+    }
+
+    /// Removes from the directory what no series can refer to: files that neither the checkpoint named nor this spill made.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(crate) fn remove_unnamed(&self) -> Result<(), Error> {
+        for name in list(self.disk.as_ref(), &self.directory)? {
+            let is_living = name.parse().is_ok_and(|number| self.has(number));
+            if !is_living {
+                let path = self.directory.join(name);
+                self.disk
+                    .remove_file(&path)
+                    .map_err(|e| Error::io(format!("removing {}", path.display()), e))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The number that the next file gets: numbers are never used twice, because series may remember places in files that
+    /// are gone.
+    pub(crate) fn next_number(&self) -> u32 {
+        self.next.load(Ordering::Relaxed)
+    }
+
+    /// Gives no number below `next` any more.
+    pub(crate) fn skip_numbers(&self, next: u32) {
+        self.next.fetch_max(next, Ordering::Relaxed);
+    }
+
+    /// Whether there is a file of that number.
+    pub(super) fn has(&self, number: u32) -> bool {
+        self.living.read().contains_key(&number)
+    }
+
+    /// Writes and syncs everything that was handed over, names included; what a checkpoint then may name.
+    ///
+    /// # Errors
+    /// [`Latched`].
+    pub(crate) fn sync(&self) -> Result<Vec<SpillState>, Latched> {
+        let mut writer = self.writer.lock();
+        self.write_as(&mut writer)?;
+        let files: Vec<Arc<SpillFile>> = self.living.read().values().cloned().collect();
+        let (mut states, mut is_new) = (Vec::new(), false);
+        for file in files {
+            let (to, written, synced, span) = {
+                let state = file.state.read();
+                (state.file.clone(), state.written, state.synced, state.span)
+            };
+            let Some(to) = to else { continue };
+            if synced < written {
+                let failed = |e| self.latch.close(format!("syncing spill file {}", file.number), e);
+                to.sync().map_err(failed)?;
+                is_new |= synced == 0;
+                file.state.write().synced = written;
+            }
+            let Span { range, chunks } = span;
+            states.push(SpillState { number: file.number, length: written, range, chunks });
+        }
+        if is_new {
+            let above = self.directory.parent().unwrap_or(&self.directory);
+            for directory in [&self.directory, above] {
+                let failed = |e| self.latch.close(format!("syncing {}", directory.display()), e);
+                self.disk.sync_dir(directory).map_err(failed)?;
+            }
+        }
+        Ok(states)
     }
 
     /// A new file, which is made on the disk when its first block is written. `None` if numbers have run out.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use sarsen_block::{Error as BlockError, TimeRange, Timestamp};
 
 use files::SpillFile;
-pub(crate) use files::SpillFiles;
+pub(crate) use files::{SpillFiles, SpillState};
 pub(super) use pieces::OpenChunk;
 pub(crate) use pieces::Pieces;
 pub(crate) use record::{Piece, PieceHead};
@@ -205,6 +205,11 @@ impl Spill {
         let at = usize::try_from(place.offset().checked_sub(current.start)?).ok()?;
         let bytes = current.block.get(at..).filter(|bytes| !bytes.is_empty())?;
         Some(record::get(bytes, place))
+    }
+
+    /// Whether there is the file that a piece lies in.
+    pub(super) fn has_file(&self, place: SpillRef) -> bool {
+        self.files.has(place.file())
     }
 
     /// Bytes of memory held.

@@ -48,7 +48,7 @@ impl Spill {
         while pieces.is_wanting()
             && let Some(piece) = self.gathered(pieces.next)
         {
-            pieces.take(piece?);
+            pieces.take(piece?)?;
         }
         Ok(pieces)
     }
@@ -67,9 +67,23 @@ impl Pieces {
         self.open.as_ref().is_some_and(|open| open.range.overlaps(self.range))
     }
 
-    fn take(&mut self, piece: Piece) {
+    /// Takes the next piece. Each is older than the one before it, so that no chain, however damaged, is endless.
+    fn take(&mut self, piece: Piece) -> Result<(), Error> {
+        let newer = self.found.last().map(|newer| newer.head.range);
+        let newer = newer.or(self.open.as_ref().map(|open| open.range));
+        let is_older = match newer {
+            Some(newer) if self.missing > 0 => {
+                piece.head.before < self.missing && piece.head.range.min == newer.min
+            }
+            Some(newer) => piece.head.range.max < newer.min && piece.head.range.min <= piece.head.range.max,
+            None => true,
+        };
+        if !is_older {
+            return Err(self.next.damaged("a piece of another time"));
+        }
         (self.missing, self.next) = (piece.head.before, piece.prev);
         self.found.push(piece);
+        Ok(())
     }
 
     /// Follows the chain to its end, or to what lies before the range, and joins what it finds; oldest chunk first.
@@ -79,7 +93,7 @@ impl Pieces {
     pub(crate) fn read(mut self, files: &SpillFiles, buffer: &mut Vec<u8>) -> Result<Vec<TimedChunk>, Error> {
         while self.is_wanting() {
             match files.read(self.next, buffer)? {
-                Some(piece) => self.take(piece),
+                Some(piece) => self.take(piece)?,
                 None => break,
             }
         }
