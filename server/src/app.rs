@@ -7,6 +7,7 @@
 use std::future::Future;
 #[cfg(feature = "tools")]
 use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
@@ -29,14 +30,15 @@ use crate::receive::{self, Parts, ReceiveOptions, Receiver};
 /// Runs `receive` until it is told to stop.
 pub(crate) fn run_receive(given: Given) -> Result<(), Failure> {
     let config = ReceiveConfig::read(&given).map_err(Failure::Usage)?;
-    block_on(serve(config, Company::Alone))
+    block_on(serve(config, Company::Alone, None))
 }
 
 /// Runs `standalone` until it is told to stop.
 #[cfg(feature = "standalone")]
 pub(crate) fn run_standalone(given: Given) -> Result<(), Failure> {
     let config = crate::config::standalone::StandaloneConfig::read(&given).map_err(Failure::Usage)?;
-    block_on(serve(config.receive, Company::Standalone { self_scrape: config.self_scrape }))
+    let company = Company::Standalone { self_scrape: config.self_scrape };
+    block_on(serve(config.receive, company, Some(config.data_dir)))
 }
 
 fn block_on<T>(role: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -80,7 +82,8 @@ impl Server {
     }
 }
 
-async fn serve(config: ReceiveConfig, company: Company) -> Result<(), Failure> {
+/// `moved_in`: a directory that Prometheus may have left, to be taken over before the databases are opened.
+async fn serve(config: ReceiveConfig, company: Company, moved_in: Option<PathBuf>) -> Result<(), Failure> {
     crate::descriptors::raise_limit();
     let registry = Registry::new();
     let probe = Probe::new(&registry, "receive");
@@ -103,7 +106,7 @@ async fn serve(config: ReceiveConfig, company: Company) -> Result<(), Failure> {
 
     let stop = CancellationToken::new();
     let outcome = tokio::select! {
-        started = receiver.start() => started.map_err(Failure::Run),
+        started = receiver.start(moved_in) => started.map_err(Failure::Run),
         told = told_to_stop() => { told.map_err(waiting_failed)?; stop.cancel(); Ok(()) }
     };
     if outcome.is_ok() && !stop.is_cancelled() {

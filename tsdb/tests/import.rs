@@ -8,9 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use foreign::{Content, compare, expected, golden, plain, unpack, variants};
+use foreign::{Content, compare, expected, golden, plain, read, unpack, variants};
 use sarsen_block::{BlockMeta, Labels, Value};
-use sarsen_tsdb::{Error, ImportReport, Origin, import};
+use sarsen_tsdb::{Db, Error, ImportReport, Origin, import};
 use sarsen_wal::{Disk, Fault, Record, SimDisk, Step, Survival, real_disk, replay};
 
 /// What the log of a database holds.
@@ -122,6 +122,34 @@ fn late_samples_come_along() {
             assert_eq!(found, wanted, "{labels:?}");
         }
         assert!(content.is_empty(), "{content:?}");
+    }
+}
+
+#[test]
+fn a_database_opened_on_the_directory_answers_the_same() {
+    for variant in variants() {
+        let directory = copy(&variant);
+        let wanted = expected(&variant, "replay_db.jsonl");
+        let what = variant.display().to_string();
+        let open = || Db::builder(directory.path()).hash_seed([1, 2, 3, 4]).open().unwrap();
+        let db = open();
+        assert!(db.open_report().imported.is_some());
+        assert_eq!(db.open_report().orphans, 0);
+        compare(&read(&db), &wanted, &what);
+        db.close().unwrap();
+        drop(db);
+        // The second time it is ours. What is cut answers the same too.
+        let db = open();
+        assert_eq!(db.open_report().imported, None);
+        compare(&read(&db), &wanted, &format!("{what}, opened again"));
+        db.flush(1_800_000_000_000).unwrap();
+        compare(&read(&db), &wanted, &format!("{what}, flushed"));
+        db.close().unwrap();
+        drop(db);
+        let db = open();
+        compare(&read(&db), &wanted, &format!("{what}, opened after the flush"));
+        db.close().unwrap();
+        drop(db);
     }
 }
 

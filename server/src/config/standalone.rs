@@ -1,5 +1,7 @@
 //! The flags of `standalone`: those of `receive` with other defaults, and a few of its own.
 
+use std::path::PathBuf;
+
 use super::content::Content;
 use super::flags::{Fault, Flag, Given, Kind};
 use super::receive::{self, ReceiveConfig};
@@ -21,6 +23,8 @@ pub(crate) struct StandaloneConfig {
     pub(crate) receive: ReceiveConfig,
     /// Scrape this process.
     pub(crate) self_scrape: bool,
+    /// Where everything lies, perhaps still as Prometheus left it.
+    pub(crate) data_dir: PathBuf,
 }
 
 /// The whole table of `standalone`.
@@ -53,7 +57,7 @@ impl StandaloneConfig {
         }
         receive.objstore.get_or_insert_with(|| bucket_in(&format!("{data_dir}/bucket")));
         receive.role.prometheus_write = true;
-        Ok(Self { receive, self_scrape: given.is_on("self-scrape") })
+        Ok(Self { receive, self_scrape: given.is_on("self-scrape"), data_dir: data_dir.into() })
     }
 }
 

@@ -156,11 +156,16 @@ impl Receiver {
         handler::router(Arc::clone(&self.0))
     }
 
-    /// Opens all databases; from then on writes are taken.
-    pub(crate) async fn start(&self) -> Result<(), String> {
+    /// Opens all databases; from then on writes are taken. If Prometheus left its data in `moved_in`, the default tenant
+    /// takes them over first.
+    pub(crate) async fn start(&self, moved_in: Option<std::path::PathBuf>) -> Result<(), String> {
         let shared = Arc::clone(&self.0);
         let opened = tokio::task::spawn_blocking(move || {
-            shared.tenants.open_all(&shared.options.tenancy.default_tenant)
+            let tenant = &shared.options.tenancy.default_tenant;
+            if let Some(from) = moved_in {
+                shared.tenants.take_over(&from, tenant)?;
+            }
+            shared.tenants.open_all(tenant)
         });
         opened.await.map_err(|why| why.to_string())??;
         self.0.ready.store(true, Ordering::SeqCst);

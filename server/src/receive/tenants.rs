@@ -16,7 +16,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
-use sarsen_tsdb::{Advice, Db, OnDamage, Options, Position, SyncPolicy, TsdbObserver};
+use sarsen_tsdb::{
+    Advice, Db, ImportReport, OnDamage, Options, Origin, Position, SyncPolicy, TsdbObserver, import,
+};
 use sarsen_wal::{Disk, WalObserver};
 
 use super::observer::ReceiveObserver;
@@ -189,6 +191,18 @@ impl Tenants {
     ) -> Self {
         let (map, closing) = (RwLock::default(), AtomicBool::new(false));
         Self { root, options, disk, observer, databases, map, closing }
+    }
+
+    /// Moves what Prometheus left in `from`, if anything, into the directory of a tenant that is not open yet.
+    pub(crate) fn take_over(&self, from: &Path, tenant: &str) -> Result<(), String> {
+        let exists = self.disk.stat(from).map_err(|why| format!("read {}: {why}", from.display()))?;
+        if exists.is_some() {
+            let imported = import(&self.disk, from, &self.root.join(tenant), Origin::Move);
+            if let Some(report) = imported.map_err(|why| format!("take over {}: {why}", from.display()))? {
+                report_takeover(tenant, &report);
+            }
+        }
+        Ok(())
     }
 
     /// Opens every tenant that has a directory, some at a time, and `default_tenant` in any case.
@@ -453,6 +467,9 @@ fn report_opening(name: &str, db: &Db) {
         samples = report.samples,
         "opened the database of a tenant"
     );
+    if let Some(imported) = &report.imported {
+        report_takeover(name, imported);
+    }
     for lost in &report.lost {
         tracing::error!(
             tenant = name,
@@ -466,5 +483,25 @@ fn report_opening(name: &str, db: &Db) {
     for aside in &report.set_aside {
         let (dir, err) = (aside.directory.display(), &aside.why);
         tracing::error!(tenant = name, dir = %dir, err = %err, "a local block is damaged and set aside");
+    }
+}
+
+/// Says what was taken over from Prometheus or Thanos Receive.
+fn report_takeover(name: &str, report: &ImportReport) {
+    tracing::info!(
+        tenant = name,
+        blocks = report.blocks.len(),
+        series = report.series,
+        samples = report.samples,
+        late = report.late,
+        exemplars = report.exemplars,
+        "took over a directory of Prometheus or Thanos Receive, log included"
+    );
+    for fault in &report.faults {
+        let (file, err) = (fault.path.display(), &fault.why);
+        tracing::error!(tenant = name, file = %file, offset = fault.offset, err = %err, "part of the old log could not be read");
+    }
+    if let Some(kept) = &report.kept {
+        tracing::warn!(tenant = name, dir = %kept.display(), "the old log is kept, because part of it could not be read");
     }
 }

@@ -1,13 +1,15 @@
 //! Look, check, dump, repair: what an operator does to blocks, buckets and databases by hand.
 //!
 //! Tools print what they found on standard output and end with 0; a tool that found something wrong lists it there and
-//! ends with 1 and one line on standard error. Only `repair`, `flush` and `upload` change anything.
+//! ends with 1 and one line on standard error. Only `repair`, `flush`, `import` and `upload` change anything.
 
 mod bucket;
 mod database;
 mod dump;
 #[cfg(feature = "receive")]
 mod flush;
+#[cfg(feature = "receive")]
+mod import;
 mod inspect;
 mod open;
 mod print;
@@ -105,6 +107,14 @@ pub(crate) const COMMANDS: &[Command] = &[
         arguments: "DIR...",
         table: || with(&[OBJSTORE, flush::FLAGS].concat()),
         run: flush::run,
+    },
+    #[cfg(feature = "receive")]
+    Command {
+        name: "tools tsdb import",
+        about: "Takes over a stopped data directory of Prometheus or Thanos Receive, log included, for standalone. FROM stays as it is.",
+        arguments: "FROM",
+        table: || with(import::FLAGS),
+        run: import::run,
     },
 ];
 

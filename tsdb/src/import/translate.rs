@@ -17,6 +17,8 @@ use crate::error::Error;
 
 /// Schemas that some version of Prometheus writes.
 const SCHEMAS: std::ops::RangeInclusive<i32> = -9..=52;
+/// The finest that is kept.
+const FINEST: i32 = 8;
 
 struct Translation<'a> {
     catalog: Catalog,
@@ -105,7 +107,7 @@ impl Translation<'_> {
         if series.is_deleted(sample.t) {
             return Ok(());
         }
-        let Some(value) = readable(sample.value)? else {
+        let Some(value) = readable(sample.value) else {
             self.report.unknown_histograms += 1;
             return Ok(());
         };
@@ -147,14 +149,34 @@ fn born(series: &mut Known, sink: &mut Sink) -> Result<u64, Error> {
     Ok(series.id)
 }
 
-/// A value as a database may hold it; `None` if nobody knows its schema.
-fn readable(value: Value) -> Result<Option<Value>, Error> {
-    match &value {
-        Value::Histogram(histogram)
-            if histogram.schema != CUSTOM_BUCKETS && !SCHEMAS.contains(&histogram.schema) =>
-        {
-            Ok(None)
+/// A value as a database holds it; `None` if nobody knows its schema. Later versions of Prometheus may write resolutions
+/// that this one, like today's Prometheus, keeps only in a coarser form.
+fn readable(mut value: Value) -> Option<Value> {
+    if let Value::Histogram(histogram) = &mut value
+        && histogram.schema != CUSTOM_BUCKETS
+    {
+        if !SCHEMAS.contains(&histogram.schema) {
+            return None;
         }
-        _ => Ok(Some(value)),
+        if histogram.schema > FINEST {
+            histogram.reduce_resolution(FINEST);
+        }
+    }
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sarsen_block::Histogram;
+
+    #[test]
+    fn histograms_of_later_versions_are_made_coarser_or_passed_over() {
+        let of = |schema| Value::Histogram(Box::new(Histogram { schema, ..Histogram::stale(false) }));
+        for schema in [-9, -4, 8, CUSTOM_BUCKETS] {
+            assert_eq!(readable(of(schema)), Some(of(schema)));
+        }
+        assert_eq!(readable(of(52)), Some(of(8)));
+        assert_eq!((readable(of(53)), readable(of(-10))), (None, None));
     }
 }

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sarsen_block::{CUSTOM_BUCKETS, Counts, Histogram, Labels, ResetHint, Span, Timestamp, Value};
+use sarsen_block::{
+    CUSTOM_BUCKETS, Counts, Decode, Histogram, Labels, ResetHint, SampleSet, Span, TimeRange, Timestamp,
+    Value,
+};
+use sarsen_tsdb::Db;
 use serde_json::Value as Json;
 
 /// All samples of a database: labels, then time, then value.
@@ -163,6 +167,19 @@ fn without_empty<T: Copy>(spans: &[Span], buckets: &[T], empty: impl Fn(&T) -> b
         }
     }
     found
+}
+
+/// Everything that a database gives.
+pub(crate) fn read(db: &Db) -> Content {
+    let mut set = Decode::new(db.querier(TimeRange::ALL).select(&[]).unwrap(), TimeRange::ALL);
+    let mut content = Content::new();
+    while let Some(series) = set.next().unwrap() {
+        let samples: BTreeMap<_, _> =
+            series.samples.iter().map(|sample| (sample.t, sample.value.clone())).collect();
+        assert_eq!(samples.len(), series.samples.len(), "a time stands twice");
+        assert!(content.insert(series.labels, samples).is_none(), "a series came twice");
+    }
+    content
 }
 
 /// Says the first difference in words.

@@ -47,7 +47,7 @@ impl Node {
             databases: Arc::new(|_| (Arc::new(Deaf), Arc::new(sarsen_wal::Unobserved))),
         };
         let receiver = Receiver::new(options, parts).unwrap();
-        receiver.start().await.unwrap();
+        receiver.start(None).await.unwrap();
         let (stop, running) = (CancellationToken::new(), receiver.clone());
         let token = stop.clone();
         let tasks = tokio::spawn(async move { running.run(token).await });
