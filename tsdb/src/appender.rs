@@ -6,6 +6,7 @@
 //! a sample that was there already may itself still be on its way.
 
 use sarsen_block::{LabelsRef, Sample, SeriesHash, Timestamp};
+use sarsen_wal::Lead;
 
 use crate::db::Shared;
 use crate::error::Error;
@@ -139,6 +140,13 @@ impl Pending {
     /// Whether [`wait`](Self::wait) would return at once with success.
     pub fn is_done(&self) -> bool {
         self.0.is_done()
+    }
+
+    /// Calls `done` when [`wait`](Self::wait) would return, with what it would return, and holds no thread meanwhile. That
+    /// may be at once; else it is on the thread of whoever brings the log to disk, so `done` must be quick and must not
+    /// wait. If nobody has that duty yet it comes back: call [`Lead::run`] soon, on a thread that may block.
+    pub fn on_done(self, done: impl FnOnce(Result<(), Error>) + Send + 'static) -> Option<Lead> {
+        self.0.on_done(move |outcome| done(outcome.map_err(Error::from)))
     }
 }
 

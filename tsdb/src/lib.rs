@@ -103,7 +103,7 @@ pub use outcome::{Committed, ExemplarsCommitted, Reason, Refusal};
 pub use query::{Querier, Selected};
 pub use report::{CutReport, Lost, MaintainReport, OpenReport, SetAside};
 pub use retention::RetainReport;
-pub use sarsen_wal::{Position, SyncPolicy};
+pub use sarsen_wal::{Lead, Position, SyncPolicy};
 pub use snapshot::SnapshotReport;
 pub use stats::{HeadBytes, Stats};
 

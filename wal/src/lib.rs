@@ -34,8 +34,9 @@
 //! ```
 //!
 //! Rooms, from the bottom up: `disk` (the seam to the file system), `frame` and `record` (pure bytes, drawn in
-//! `FORMAT.md`), `segment`, `frames` (reading one file), `batch`, `stage`, `output`, `writer` (appending), `replay`,
-//! `repair`, `checkpoint`; and `foreign`, which reads the log of Prometheus. This crate reads no clock and starts no thread that outlives a call.
+//! `FORMAT.md`), `segment`, `frames` (reading one file), `batch`, `stage`, `output`, `writer` and `waiting` (appending), `replay`,
+//! `repair`, `checkpoint`; and `foreign`, which reads the log of Prometheus. This crate reads no clock and starts no thread that
+//! outlives a call.
 
 #![deny(unsafe_code)]
 
@@ -54,6 +55,7 @@ mod replay;
 mod sealed;
 mod segment;
 mod stage;
+mod waiting;
 mod writer;
 
 pub use batch::Batch;
@@ -72,4 +74,5 @@ pub use repair::{Lost, repair};
 pub use replay::{Damage, End, Logged, Part, Replay, Step, replay};
 pub use sealed::{CheckpointWriter, Sealed};
 pub use segment::{Position, SegmentNo};
+pub use waiting::Lead;
 pub use writer::{Options, Pending, SyncPolicy, Wal, WalStats, log_bytes, wait_all};

@@ -5,6 +5,8 @@
 //! at once. While a leader is at the disk, others fill the next buffer, and one of them leads next. So the number of
 //! syncs does not grow with the number of writers.
 //!
+//! Who must not block leaves a note instead of waiting: see `waiting`.
+//!
 //! Locks: `stage` (the buffer, held for a copy) and `line` (who leads, held for a look); neither is held while the
 //! other is taken, and none during a call of the disk. The leader owns the [`Output`] while it leads.
 //!
@@ -30,6 +32,7 @@ use crate::output::Output;
 use crate::repair;
 use crate::segment::{self, LOG, Position, SegmentNo};
 use crate::stage::{Stage, Taken};
+use crate::waiting::Notes;
 
 /// When what was appended goes to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -93,14 +96,14 @@ pub struct WalStats {
 pub struct Wal(Arc<Shared>);
 
 #[derive(Debug)]
-struct Shared {
+pub(crate) struct Shared {
     policy: SyncPolicy,
     buffer_bytes: u64,
     observer: Arc<dyn WalObserver>,
-    latch: Latch,
+    pub(crate) latch: Latch,
     stage: Mutex<Stage>,
-    line: Mutex<Line>,
-    turn: Condvar,
+    pub(crate) line: Mutex<Line>,
+    pub(crate) turn: Condvar,
     /// Bytes since open that are written and synced, counted as [`Stage`] counts them.
     written: AtomicU64,
     synced: AtomicU64,
@@ -108,15 +111,16 @@ struct Shared {
 
 /// Who leads, and how far the leaders have come.
 #[derive(Debug)]
-struct Line {
+pub(crate) struct Line {
     /// The files, while nobody leads.
-    output: Option<Output>,
+    pub(crate) output: Option<Output>,
     synced_at: Position,
+    pub(crate) notes: Notes,
 }
 
 /// What a waiter needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Need {
+pub(crate) enum Need {
     Written,
     Synced,
 }
@@ -125,8 +129,8 @@ enum Need {
 #[derive(Debug)]
 #[must_use = "a commit is not on disk before its wait has returned"]
 pub struct Pending {
-    shared: Arc<Shared>,
-    count: u64,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) count: u64,
     end: Position,
 }
 
@@ -167,7 +171,7 @@ impl Wal {
             buffer_bytes: options.buffer_bytes,
             observer,
             latch: Latch::new(),
-            line: Mutex::new(Line { output: Some(output), synced_at: start }),
+            line: Mutex::new(Line { output: Some(output), synced_at: start, notes: Notes::default() }),
             turn: Condvar::new(),
             written: AtomicU64::new(written),
             synced: AtomicU64::new(if proven { written } else { 0 }),
@@ -283,14 +287,14 @@ impl Shared {
         Ok(())
     }
 
-    const fn need(&self) -> Need {
+    pub(crate) const fn need(&self) -> Need {
         match self.policy {
             SyncPolicy::EveryCommit => Need::Synced,
             SyncPolicy::Interval | SyncPolicy::Os => Need::Written,
         }
     }
 
-    fn reached(&self, count: u64, need: Need) -> bool {
+    pub(crate) fn reached(&self, count: u64, need: Need) -> bool {
         let progress = match need {
             Need::Written => &self.written,
             Need::Synced => &self.synced,
@@ -313,7 +317,7 @@ impl Shared {
                 continue;
             };
             drop(line);
-            let mut leader = Leader { shared: self, output: Some(output), synced_at: None };
+            let mut leader = Leader::new(self, output);
             let outcome = leader.lead(need);
             drop(leader);
             line = self.line.lock();
@@ -324,15 +328,19 @@ impl Shared {
 
 /// Whoever is at the disk. Dropping it lets the next one lead, also when a disk panics: then nobody knows what was
 /// written, and the latch closes.
-struct Leader<'a> {
+pub(crate) struct Leader<'a> {
     shared: &'a Shared,
     output: Option<Output>,
     synced_at: Option<Position>,
 }
 
-impl Leader<'_> {
+impl<'a> Leader<'a> {
+    pub(crate) const fn new(shared: &'a Shared, output: Output) -> Self {
+        Self { shared, output: Some(output), synced_at: None }
+    }
+
     /// Takes what is buffered to the disk.
-    fn lead(&mut self, need: Need) -> Result<(), Error> {
+    pub(crate) fn lead(&mut self, need: Need) -> Result<(), Error> {
         let Self { shared, output: Some(output), synced_at } = self else { return Ok(()) };
         let Taken { mut chunks, count, end } = shared.stage.lock().take();
         let result = output.write(&mut chunks, shared.observer.as_ref()).and_then(|()| {
@@ -357,10 +365,21 @@ impl Drop for Leader<'_> {
         if std::thread::panicking() {
             self.shared.latch.close("leader of a sync", io::Error::other("it panicked"));
         }
-        let mut line = self.shared.line.lock();
+        let shared = self.shared;
+        let progress = match shared.need() {
+            Need::Written => &shared.written,
+            Need::Synced => &shared.synced,
+        };
+        let mut line = shared.line.lock();
         line.output = self.output.take();
         line.synced_at = self.synced_at.unwrap_or(line.synced_at);
-        self.shared.turn.notify_all();
+        let outcome = shared.latch.check();
+        let settled = line.notes.settled(progress.load(Ordering::Acquire), outcome.is_err());
+        drop(line);
+        shared.turn.notify_all();
+        for (done, made_it) in settled {
+            done(if made_it { Ok(()) } else { outcome.clone().map_err(Error::from) });
+        }
     }
 }
 

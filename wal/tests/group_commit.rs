@@ -6,14 +6,14 @@ mod history;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Barrier, Condvar, Mutex};
+use std::sync::{Arc, Barrier, Condvar, Mutex, mpsc};
 
 use bytes::Bytes;
 use history::{DIR, disk, read};
 use sarsen_block::Labels;
 use sarsen_wal::{
-    Batch, Disk, Entry, File, Lock, Options, Position, SeriesId, SimDisk, Space, Survival, SyncPolicy, Wal,
-    wait_all,
+    Batch, Disk, Entry, Fault, File, Lead, Lock, Operation, Options, Position, SeriesId, SimDisk, Space,
+    Survival, SyncPolicy, Wal, wait_all,
 };
 
 /// A disk whose syncs are counted, and wait at a gate while it is shut.
@@ -279,4 +279,69 @@ fn by_interval_a_wait_writes_and_only_the_owner_syncs() {
     assert!(wal.stats().unsynced_bytes > 0);
     wal.sync().unwrap();
     assert_eq!(read(&inner.survivor(Survival::Nothing)).unwrap().births.len(), 1);
+}
+
+/// A note in the line of a log: what it was told, once it was.
+fn leave_note(pending: sarsen_wal::Pending) -> (mpsc::Receiver<bool>, Option<Lead>) {
+    let (told, listens) = mpsc::channel();
+    let lead = pending.on_done(move |outcome| told.send(outcome.is_ok()).unwrap());
+    (listens, lead)
+}
+
+#[test]
+fn notes_are_settled_by_one_who_leads() {
+    let (_, gate, disk) = gated();
+    let wal = Wal::open(disk, Path::new(DIR), &Options::default(), Position::START).unwrap();
+    let (first, lead) = leave_note(birth(&wal, 1));
+    let lead = lead.unwrap();
+    gate.set(true);
+    std::thread::scope(|scope| {
+        let leader = scope.spawn(move || lead.run());
+        gate.until_waiting(1);
+        // While the first is at the disk the others only leave word: nobody gets a second duty.
+        let others: Vec<_> = (2..50).map(|id| leave_note(birth(&wal, id))).collect();
+        assert!(others.iter().all(|(_, lead)| lead.is_none()));
+        assert!(first.try_recv().is_err(), "told before it was on disk");
+        gate.set(false);
+        let again = leader.join().unwrap().expect("others wait");
+        assert!(first.recv().unwrap());
+        assert!(others.iter().all(|(told, _)| told.try_recv().is_err()));
+        let before = gate.syncs.load(Ordering::SeqCst);
+        assert!(again.run().is_none());
+        assert_eq!(gate.syncs.load(Ordering::SeqCst) - before, 1);
+        assert!(others.iter().all(|(told, _)| told.recv().unwrap()));
+    });
+    // What is on disk is told at once, and whoever waits with a thread leads for the others too.
+    let (told, lead) = leave_note(wal.pending());
+    assert!(lead.is_none() && told.recv().unwrap());
+    let (told, lead) = leave_note(birth(&wal, 60));
+    wal.sync().unwrap();
+    assert!(told.recv().unwrap());
+    assert!(lead.unwrap().run().is_none());
+}
+
+#[test]
+fn a_duty_that_is_dropped_goes_to_the_next() {
+    let (_, _, disk) = gated();
+    let wal = Wal::open(disk, Path::new(DIR), &Options::default(), Position::START).unwrap();
+    let (first, lead) = leave_note(birth(&wal, 1));
+    drop(lead);
+    let (second, lead) = leave_note(birth(&wal, 2));
+    assert!(lead.unwrap().run().is_none());
+    assert!(first.recv().unwrap() && second.recv().unwrap());
+}
+
+#[test]
+fn notes_are_told_of_a_failure() {
+    let disk = disk(1);
+    let wal =
+        Wal::open(Arc::new(disk.clone()), Path::new(DIR), &Options::default(), Position::START).unwrap();
+    birth(&wal, 1).wait().unwrap();
+    let on_disk = wal.pending();
+    let (told, lead) = leave_note(birth(&wal, 2));
+    disk.fail_after(Operation::Sync, 0, Fault::Error(io::ErrorKind::Other));
+    assert!(lead.unwrap().run().is_none());
+    assert!(!told.recv().unwrap());
+    let (told, _) = leave_note(on_disk);
+    assert!(told.recv().unwrap(), "what was on disk before the failure stays acknowledged");
 }

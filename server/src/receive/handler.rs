@@ -15,9 +15,10 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use axum::routing::any;
 use http_body_util::BodyExt;
+use tokio::sync::oneshot;
 
 use super::door::Door;
-use super::ingest::{self, Failure, Job};
+use super::ingest::{self, Failure, InFlight, Job};
 use super::intake::{Claim, Full, Shortage};
 use super::limits::TenantLimits;
 use super::observer::{Refused, WriteSeen};
@@ -178,7 +179,7 @@ async fn judge(
     }
     let limits = shared.limits.get();
     let _inside = shared.intake.enter(limits.max_concurrency).await?;
-    let admitted = shared.intake.admit().await?;
+    let _admitted = shared.intake.admit().await?;
     let limits = limits.of(tenant);
     if limits.head_series > 0 && shared.tenants.head_series(tenant) >= limits.head_series {
         return Err(Trouble::HeadSeries);
@@ -201,31 +202,30 @@ async fn judge(
             return Err(full.into());
         }
     };
-    let job = Job {
-        door,
-        tenant: tenant.to_owned(),
-        limits,
-        version: match door {
-            Door::Thanos => version::version_for_thanos(headers),
-            Door::Prometheus => Ok(()),
-        },
-        replica: headers
-            .get(shared.options.tenancy.replica_header.as_str())
-            .filter(|value| !value.is_empty())
-            .map(|value| value.as_bytes().to_vec()),
-        memory,
-        claim,
-        turn,
+    let version = match door {
+        Door::Thanos => version::version_for_thanos(headers),
+        Door::Prometheus => Ok(()),
     };
-    let shared = Arc::clone(shared);
-    let work = tokio::task::spawn_blocking(move || {
-        let answered = ingest::take(&shared.ground(), job);
-        drop(admitted);
-        answered
+    let replica = headers.get(shared.options.tenancy.replica_header.as_str());
+    let replica = replica.filter(|value| !value.is_empty()).map(|value| value.as_bytes().to_vec());
+    let tenant = tenant.to_owned();
+    work(shared, Job { door, tenant, limits, version, replica, memory, claim, turn }, taken).await
+}
+
+/// Decodes and commits on a thread that may block, then waits for the disk as a task.
+async fn work(shared: &Arc<Shared>, job: Job, taken: &mut Taken) -> Result<(), Trouble> {
+    let (told, heard) = oneshot::channel();
+    let own = Arc::clone(shared);
+    tokio::task::spawn_blocking(move || {
+        let (counts, mut committed) = ingest::take(&own.ground(), job);
+        let leads = committed.as_mut().map(InFlight::take_leads).unwrap_or_default();
+        // The request may be gone; its samples go to disk all the same.
+        let _ = told.send((counts, committed));
+        own.syncs.lead(leads);
     });
-    let (counts, verdict) = work.await.map_err(|_| Trouble::Lost)?;
+    let (counts, committed) = heard.await.map_err(|_| Trouble::Lost)?;
     taken.counts = counts;
-    verdict.map_err(Trouble::In)
+    committed.map_err(Trouble::In)?.settle(&shared.tenants).await.map_err(Trouble::In)
 }
 
 /// Reads the body into `buffer`, as long as it stays within the limits.

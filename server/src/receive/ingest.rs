@@ -1,19 +1,19 @@
-//! A request's bytes into databases: decode, judge the labels, commit everywhere, then wait once for all logs.
+//! A request's bytes into databases: decode, judge the labels, commit everywhere; then wait once for all logs.
 //!
-//! All of it runs on one blocking thread, so labels and samples are borrowed from the request's buffer the whole way. Series
-//! whose bytes already are a label set are staged as they lie; only the others are rebuilt, in one run of scratch bytes. Nothing is
+//! All but the wait runs on one blocking thread, so labels and samples are borrowed from the request's buffer the whole way. The
+//! wait is a task: a request whose samples are on their way to the disk holds no thread. Series whose bytes already are a label set are staged as they lie; only the others are rebuilt, in one run of scratch bytes. Nothing is
 //! committed before the whole request has been read and every tenant in it is known to be valid.
 
 use sarsen_block::{LabelsBuilder, LabelsRef, Timestamp};
-use sarsen_tsdb::{Committed, Reason};
-use tokio::sync::OwnedSemaphorePermit;
+use sarsen_tsdb::{Committed, Lead, Pending, Reason};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::door::Door;
 use super::intake::{Claim, Intake, Memory, Shortage};
 use super::limits::TenantLimits;
 use super::options::IntakeOptions;
 use super::tenant;
-use super::tenants::{Tenants, Unavailable};
+use super::tenants::{Open, Tenants, Unavailable};
 use super::verdict::{LabelFault, SampleFault, Verdict};
 use crate::wire::remote_write::{self, Counts, DecodeError, Series, WireLabels, WriteRequest};
 use crate::wire::snappy::{self, SnappyError};
@@ -74,15 +74,15 @@ pub(super) struct Job {
     pub(super) turn: OwnedSemaphorePermit,
 }
 
-/// Takes a request in. The counts are what it held, as far as it was read.
-pub(super) fn take(ground: &Ground<'_>, job: Job) -> (Counts, Result<(), Failure>) {
+/// Takes a request in, up to where only the disk is to be waited for. The counts are what it held, as far as it was read.
+pub(super) fn take(ground: &Ground<'_>, job: Job) -> (Counts, Result<InFlight, Failure>) {
     let mut counts = Counts::default();
     let Job { door, tenant, limits, version, replica, mut memory, mut claim, turn } = job;
     let read = Reading { ground, door, tenant: &tenant, limits, version, replica };
     let committed = read.commit(&mut memory, &mut claim, &mut counts);
     ground.intake.give_back(memory);
     drop((claim, turn));
-    (counts, committed.and_then(|committed| committed.settle(ground.tenants)))
+    (counts, committed)
 }
 
 /// A request while it is in the buffer.
@@ -295,7 +295,7 @@ impl<'g> Plan<'g> {
                             if commit.committed.refused_for(Reason::HeadFull) > 0 {
                                 in_flight.fail(open.unavailable("its head is full"));
                             }
-                            in_flight.pending.push((open.clone(), commit.pending));
+                            in_flight.wait_for(open, commit.pending);
                         }
                         Err(error) => in_flight.fail(self.ground.tenants.failed(&open, &error)),
                     }
@@ -335,10 +335,15 @@ impl<'a> Staged<'a> {
     }
 }
 
+/// What a commit is told when it is on disk.
+type Wait = oneshot::Receiver<Result<(), sarsen_tsdb::Error>>;
+
 /// What is committed and not yet known to be on disk.
 #[derive(Default)]
-struct InFlight {
-    pending: Vec<(super::tenants::Open, sarsen_tsdb::Pending)>,
+pub(super) struct InFlight {
+    commits: Vec<(Open, Wait)>,
+    /// Logs that nobody else brings to disk.
+    leads: Vec<Lead>,
     verdict: Verdict,
     failed: Option<Unavailable>,
 }
@@ -364,13 +369,31 @@ impl InFlight {
         }
     }
 
+    fn wait_for(&mut self, open: Open, pending: Pending) {
+        let (told, wait) = oneshot::channel();
+        // Who waited may be gone; then nobody has to be told.
+        let lead = pending.on_done(move |outcome| drop(told.send(outcome)));
+        self.leads.extend(lead);
+        self.commits.push((open, wait));
+    }
+
+    /// The logs that are this request's to bring to disk.
+    pub(super) fn take_leads(&mut self) -> Vec<Lead> {
+        std::mem::take(&mut self.leads)
+    }
+
     /// Waits for the disk, once for all databases.
-    fn settle(self, tenants: &Tenants) -> Result<(), Failure> {
-        let (opens, pending): (Vec<_>, Vec<_>) = self.pending.into_iter().unzip();
+    pub(super) async fn settle(self, tenants: &Tenants) -> Result<(), Failure> {
         let mut failed = self.failed;
-        for (open, waited) in opens.iter().zip(sarsen_tsdb::wait_all(pending)) {
-            if let Err(error) = waited {
-                failed.get_or_insert(tenants.failed(open, &error));
+        for (open, wait) in self.commits {
+            match wait.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    failed.get_or_insert(tenants.failed(&open, &error));
+                }
+                Err(_) => {
+                    failed.get_or_insert(open.unavailable("nobody knows whether the disk has it"));
+                }
             }
         }
         match failed {

@@ -1,7 +1,7 @@
 //! How much is taken at once: requests, bytes, threads; and the memory that one request after another uses.
 //!
 //! A request waits for its turn for a bounded time, then it is turned away to come back later. While it waits for the disk it
-//! holds neither its buffers nor one of the few places for computing, only a thread: so a slow disk makes large groups, not
+//! holds neither its buffers nor one of the few places for computing, nor a thread: so a slow disk makes large groups, not
 //! long lines.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::options::IntakeOptions;
 use crate::wire::remote_write::Scratch;
 
 /// Requests whose samples are committed and wait for the disk, beside those that compute.
-const WAITING: usize = 384;
+const WAITING: usize = 2048;
 /// Buffers larger than this are given back to the system instead of kept.
 const KEPT_BYTES: usize = 8 << 20;
 

@@ -19,6 +19,7 @@ mod role;
 mod room;
 mod ship;
 mod shipped;
+mod syncs;
 mod tenant;
 mod tenants;
 #[cfg(test)]

@@ -27,6 +27,7 @@ use super::observer::ReceiveObserver;
 use super::options::{LimitsSource, ReceiveOptions, SyncChoice};
 use super::room::{Room, RoomLeft};
 use super::ship::{self, Backlog};
+use super::syncs::Syncs;
 use super::tenants::{ObserversOf, Tenants};
 use crate::clock;
 use crate::config::content::expand_environment;
@@ -54,6 +55,7 @@ pub(crate) struct Shared {
     pub(super) tenants: Tenants,
     pub(super) intake: Intake,
     pub(super) limits: CurrentLimits,
+    pub(super) syncs: Syncs,
     bucket: Option<Bucket>,
     ready: AtomicBool,
     /// A block was made: there is something to ship.
@@ -69,7 +71,7 @@ struct Shipping {
 
 /// The role.
 #[derive(Clone)]
-pub(crate) struct Receiver(Arc<Shared>);
+pub(crate) struct Receiver(pub(super) Arc<Shared>);
 
 /// What flushing a stopped database did.
 #[cfg(feature = "tools")]
@@ -141,6 +143,7 @@ impl Receiver {
             intake: Intake::new(&options.intake),
             tenants,
             limits,
+            syncs: Syncs::default(),
             observer: parts.observer,
             disk: parts.disk,
             bucket: parts.bucket,
@@ -222,7 +225,7 @@ impl Receiver {
             return Err(format!("the heads of {} were not flushed", failed.join(", ")));
         }
         if look.backlog.blocks > 0 {
-            return Err(format!("{} blocks could not be uploaded and stay local", look.backlog.blocks));
+            return Err(format!("blocks that could not be uploaded and stay local: {}", look.backlog.blocks));
         }
         Ok(())
     }
