@@ -88,7 +88,7 @@ fn a_stopped_database_is_flushed_into_the_bucket() {
     let (text, error) =
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(0), "{text}{error}");
-    assert!(text.contains("1 blocks cut, 1 uploaded, 0 left"), "{text}");
+    assert!(text.contains("1 block cut, 1 uploaded, 0 left"), "{text}");
 
     let output = run(&["bucket", "inspect", "--output=json"]);
     let blocks: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -14,6 +14,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use parking_lot::Mutex;
 
+use super::base64;
 use super::password::PasswordHash;
 use crate::config::web::WebConfig;
 
@@ -108,32 +109,11 @@ fn credentials(headers: &HeaderMap) -> Option<(String, Vec<u8>)> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let plain = base64(encoded.trim())?;
+    // Padding may be missing.
+    let plain = base64::decode(encoded.trim().trim_end_matches('='), base64::STANDARD)?;
     let colon = plain.iter().position(|byte| *byte == b':')?;
     let (user, password) = plain.split_at(colon);
     Some((String::from_utf8(user.to_vec()).ok()?, password.get(1..)?.to_vec()))
-}
-
-/// Standard base 64; padding may be missing.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let (mut out, mut bits, mut count) = (Vec::new(), 0u32, 0);
-    for c in text.trim_end_matches('=').bytes() {
-        let value = match c {
-            b'A'..=b'Z' => c - b'A',
-            b'a'..=b'z' => c - b'a' + 26,
-            b'0'..=b'9' => c - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            out.push((bits >> count & 0xff) as u8);
-        }
-    }
-    Some(out)
 }
 
 #[cfg(test)]

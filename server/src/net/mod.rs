@@ -1,5 +1,6 @@
 //! Listeners: where bytes come in. Limits, TLS, graceful stop, probes; no knowledge of time series.
 
+mod base64;
 mod guard;
 mod http;
 mod password;

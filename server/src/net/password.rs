@@ -5,6 +5,9 @@
 
 use blowfish::Blowfish;
 
+use super::base64;
+
+/// The alphabet of bcrypt.
 const ALPHABET: &[u8; 64] = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 const TEXT: &[u8; 24] = b"OrpheanBeholderScryDoubt";
 
@@ -30,7 +33,8 @@ impl PasswordHash {
             return None;
         }
         let (salt, hash) = rest.split_at_checked(22)?;
-        Some(Self { cost, salt: decode(salt)?.try_into().ok()?, hash: decode(hash)?.try_into().ok()? })
+        let part = |text| base64::decode(text, ALPHABET);
+        Some(Self { cost, salt: part(salt)?.try_into().ok()?, hash: part(hash)?.try_into().ok()? })
     }
 
     /// Whether this is the hash of `password`. Takes as long as the cost says: 50 ms and more.
@@ -62,21 +66,6 @@ fn bcrypt(cost: u32, salt: &[u8; 16], password: &[u8]) -> Vec<u8> {
     }
     out.truncate(23);
     out
-}
-
-/// bcrypt's own base 64, without padding.
-fn decode(text: &str) -> Option<Vec<u8>> {
-    let (mut out, mut bits, mut count) = (Vec::new(), 0u32, 0);
-    for c in text.bytes() {
-        let value = ALPHABET.iter().position(|known| *known == c)?;
-        bits = bits << 6 | u32::try_from(value).ok()?;
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            out.push((bits >> count & 0xff) as u8);
-        }
-    }
-    Some(out)
 }
 
 #[cfg(test)]

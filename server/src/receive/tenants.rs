@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
@@ -32,8 +32,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const OPENERS: usize = 4;
 /// Shortest time between two log lines about refused samples of one tenant.
 const COMPLAINT_MS: i64 = 60_000;
-/// A count of series older than this is taken anew.
-const COUNT_MS: i64 = 1_000;
 /// Time between two maintenances of one database.
 const CARE_MS: i64 = 5_000;
 
@@ -79,9 +77,6 @@ pub(crate) struct Tenant {
     complained: AtomicI64,
     /// When it is to be maintained next.
     care: AtomicI64,
-    /// Series in the head, and when they were counted.
-    series: AtomicU64,
-    counted: AtomicI64,
 }
 
 enum Slot {
@@ -252,8 +247,6 @@ impl Tenants {
                 written: AtomicI64::new(clock::now()),
                 complained: AtomicI64::new(i64::MIN),
                 care: AtomicI64::new(first_care(name)),
-                series: AtomicU64::new(0),
-                counted: AtomicI64::new(i64::MIN),
             })
         });
         Arc::clone(tenant)
@@ -374,16 +367,8 @@ impl Tenants {
 
     /// Series in the head of a tenant; 0 if it is not open.
     pub(crate) fn head_series(&self, name: &str) -> u64 {
-        let Some(tenant) = self.map.read().get(name).cloned() else { return 0 };
-        let (now, counted) = (clock::now(), tenant.counted.load(Ordering::Relaxed));
-        // Counting walks over the head, so the count may be a second old.
-        if now.saturating_sub(counted) >= COUNT_MS
-            && let Ok(open) = tenant.open_now()
-        {
-            tenant.counted.store(now, Ordering::Relaxed);
-            tenant.series.store(open.db.stats().series, Ordering::Relaxed);
-        }
-        tenant.series.load(Ordering::Relaxed)
+        let tenant = self.map.read().get(name).cloned();
+        tenant.and_then(|tenant| tenant.open_now().ok()).map_or(0, |open| open.db.num_series())
     }
 
     /// Whether a log line about refused samples of this tenant is due; if so, the next is due in a minute.

@@ -55,17 +55,24 @@ pub(super) fn run(given: Given) -> Result<(), Failure> {
             let place = path.display();
             Ok(writeln!(
                 out,
-                "{place}: {} blocks cut, {} uploaded, {} left to upload",
-                done.cut, done.uploaded, done.left
+                "{place}: {} cut, {} uploaded, {} left to upload",
+                blocks(done.cut),
+                done.uploaded,
+                done.left
             )?)
         })?;
         if done.left > 0 {
             return Err(Failure::Run(format!(
-                "{}: {} blocks could not be uploaded",
+                "{}: {} could not be uploaded",
                 path.display(),
-                done.left
+                blocks(done.left)
             )));
         }
     }
     Ok(())
+}
+
+/// A number of blocks in words.
+fn blocks(count: u64) -> String {
+    if count == 1 { "1 block".to_owned() } else { format!("{count} blocks") }
 }
