@@ -5,12 +5,13 @@
 //! then no label is copied. Samples are gathered in one run for all series. Rows and samples live in a [`Scratch`] that is
 //! used again, so a request allocates nothing once the scratch has grown to its size.
 //!
-//! Histograms and exemplars are checked, counted and left where they are; so is metadata. What labels a series may
-//! have is not decided here: see `receive/ingest`.
+//! Histograms, exemplars and metadata are checked, counted and left where they are, to be read by who wants them (`extras`). What
+//! labels a series may have is not decided here: see `receive/ingest`.
 
 use sarsen_block::codec::uvarint_len;
-use sarsen_block::{LabelsRef, Timestamp};
+use sarsen_block::{Histogram, LabelsRef, Timestamp};
 
+pub use self::extras::{Exemplar, Exemplars, Histograms, Metadata, MetadataEntries};
 use super::proto::{Cursor, ProtoError, Shape, WireType};
 
 /// Why a request could not be read.
@@ -83,9 +84,23 @@ pub struct Series<'a> {
     /// Its float samples, as they were sent.
     pub samples: &'a [(Timestamp, f64)],
     /// How many histogram samples it has.
-    pub histograms: u32,
+    pub num_histograms: u32,
     /// How many exemplars it has.
-    pub exemplars: u32,
+    pub num_exemplars: u32,
+    /// The whole message.
+    message: Cursor<'a>,
+}
+
+impl<'a> Series<'a> {
+    /// Its histogram samples, as they were sent, sensible or not.
+    pub fn histograms(&self) -> Histograms<'a> {
+        Histograms(if self.num_histograms > 0 { self.message } else { Cursor::new(&[]) })
+    }
+
+    /// Its exemplars, as they were sent.
+    pub fn exemplars(&self) -> Exemplars<'a> {
+        Exemplars(if self.num_exemplars > 0 { self.message } else { Cursor::new(&[]) })
+    }
 }
 
 /// The labels of a series, as they came.
@@ -105,6 +120,10 @@ const LABELS: u32 = 1;
 const SAMPLES: u32 = 2;
 const EXEMPLARS: u32 = 3;
 const HISTOGRAMS: u32 = 4;
+
+/// What a byte of a histogram's message becomes at most when it is read, and what a histogram takes besides.
+const HISTOGRAM_GROWTH: usize = 8;
+const HISTOGRAM_BYTES: usize = size_of::<Histogram>() + 64;
 
 static LABEL: &[(u32, Shape)] = &[(1, Shape::Bytes), (2, Shape::Bytes)];
 static EXEMPLAR: &[(u32, Shape)] =
@@ -130,7 +149,7 @@ static HISTOGRAM: &[(u32, Shape)] = &[
     (16, Shape::Fixed64s),
 ];
 
-/// Reads the message `bytes`. What it notes may take `memory` bytes at most.
+/// Reads the message `bytes`. What it notes, and histograms once they are read, may take `memory` bytes at most.
 ///
 /// # Errors
 /// [`DecodeError`]; nothing of the message may be used then.
@@ -145,6 +164,8 @@ pub fn decode<'a>(
     scratch.rows.clear();
     scratch.samples.clear();
     let mut counts = Counts::default();
+    // What histograms will take when they are read.
+    let mut heavy = 0usize;
     let mut cursor = Cursor::new(bytes);
     while !cursor.is_done() {
         let (number, wire_type) = cursor.tag()?;
@@ -155,7 +176,11 @@ pub fn decode<'a>(
                 counts.histograms += u64::from(row.histograms);
                 counts.exemplars += u64::from(row.exemplars);
                 scratch.rows.push(row);
-                if size_of_val(&scratch.rows[..]) + size_of_val(&scratch.samples[..]) > memory {
+                if row.histograms > 0 {
+                    let message = (row.end - row.start) as usize;
+                    heavy += message * HISTOGRAM_GROWTH + row.histograms as usize * HISTOGRAM_BYTES;
+                }
+                if size_of_val(&scratch.rows[..]) + size_of_val(&scratch.samples[..]) + heavy > memory {
                     return Err(DecodeError::TooLarge);
                 }
             }
@@ -333,8 +358,15 @@ impl<'a> WriteRequest<'a> {
             };
             let first = row.first_sample as usize;
             let samples = self.samples.get(first..first + row.samples as usize).unwrap_or_default();
-            Series { labels, samples, histograms: row.histograms, exemplars: row.exemplars }
+            let message = Cursor::new(part(row.start, row.end));
+            let (num_histograms, num_exemplars) = (row.histograms, row.exemplars);
+            Series { labels, samples, num_histograms, num_exemplars, message }
         })
+    }
+
+    /// What is said about families of metrics.
+    pub fn metadata(self) -> MetadataEntries<'a> {
+        MetadataEntries(Cursor::new(if self.counts.metadata > 0 { self.bytes } else { &[] }))
     }
 }
 
@@ -364,5 +396,6 @@ impl<'a> Iterator for LoosePairs<'a> {
     }
 }
 
+mod extras;
 #[cfg(test)]
 mod tests;

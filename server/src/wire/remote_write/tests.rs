@@ -123,8 +123,8 @@ fn models(request: WriteRequest<'_>) -> Vec<Model> {
         .map(|series| Model {
             labels: pairs(series.labels),
             samples: series.samples.iter().map(|(time, value)| (*time, value.to_bits())).collect(),
-            histograms: series.histograms,
-            exemplars: series.exemplars,
+            histograms: series.num_histograms,
+            exemplars: series.num_exemplars,
         })
         .collect()
 }
