@@ -239,6 +239,13 @@ impl Given {
         Ok(std::time::Duration::from_millis(self.millis(name)?.unsigned_abs()))
     }
 
+    /// A whole number, as far as it is not negative: below zero means as much as zero.
+    pub(crate) fn count(&self, name: &str) -> Result<u32, Fault> {
+        let fault = |_| format!("--{name}: {:?} is no whole number in range", self.text(name));
+        let number: i64 = self.text(name).parse().map_err(fault)?;
+        u32::try_from(number.max(0)).map_err(|_| format!("--{name}: {number} is too large"))
+    }
+
     /// A size or a number of bytes.
     pub(crate) fn bytes(&self, name: &str) -> Result<u64, Fault> {
         values::size_or_number(self.text(name)).map_err(|why| format!("--{name}: {why}"))

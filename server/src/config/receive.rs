@@ -21,7 +21,6 @@ const GO_ONLY: &str = "it tunes the Go runtime";
 const NO_CACHE: &str = "there is no such cache";
 const NO_OTLP: &str = "this build has no OTLP endpoint yet";
 const NO_RELABEL: &str = "relabelling is not built yet";
-const NO_EXEMPLARS: &str = "exemplars are accepted and not stored yet";
 
 /// Flags that every role has.
 pub(crate) const COMMON: &[Flag] = &[
@@ -176,21 +175,28 @@ pub(crate) const RECEIVE: &[Flag] = &[
         "tsdb.out-of-order.time-window",
         Kind::Duration,
         "0s",
-        "Accept samples this much out of order.",
-    )
-    .refused("samples out of order are always refused yet"),
-    Flag::new("tsdb.out-of-order.cap-max", Kind::Integer, "0", "Samples in an out-of-order chunk.")
-        .inert("samples out of order are refused"),
+        "Accept samples this much older than the newest of the tenant, in any order; 0s: none.",
+    ),
+    Flag::new(
+        "tsdb.out-of-order.cap-max",
+        Kind::Integer,
+        "0",
+        "Samples in an out-of-order chunk, 255 at most; 0: 32.",
+    ),
     Flag::switch("tsdb.allow-overlapping-blocks", "Allow overlapping blocks.")
         .inert("they are always allowed"),
-    Flag::new("tsdb.max-retention-bytes", Kind::Size, "0", "Bytes of local blocks; 0: any.")
-        .refused("local blocks are not limited by size yet"),
+    Flag::new(
+        "tsdb.max-retention-bytes",
+        Kind::Size,
+        "0",
+        "Bytes of local blocks and log per tenant; above it the oldest blocks go, if they are uploaded. 0: any.",
+    ),
     Flag::new("tsdb.wal-compression", Kind::Bool, "true", "Compress large records of the log."),
     Flag::switch("tsdb.no-lockfile", "No lock file.")
         .inert("the lock is held by the kernel and leaves nothing behind"),
     Flag::new("tsdb.head.expanded-postings-cache-size", Kind::Size, "0", "Cache.").inert(NO_CACHE),
     Flag::new("tsdb.block.expanded-postings-cache-size", Kind::Size, "0", "Cache.").inert(NO_CACHE),
-    Flag::new("tsdb.max-exemplars", Kind::Integer, "0", "Exemplars kept per tenant.").refused(NO_EXEMPLARS),
+    Flag::new("tsdb.max-exemplars", Kind::Integer, "0", "Exemplars kept per tenant; 0: none."),
     Flag::switch("tsdb.enable-native-histograms", "Accept native histograms.")
         .inert("native histograms are not stored yet"),
     Flag::new("hash-func", Kind::Choice(&["SHA256", ""]), "", "Hashes of files in meta.json."),
@@ -360,12 +366,25 @@ fn storage(given: &Given) -> Result<StorageOptions, Fault> {
     Ok(StorageOptions {
         block_ms: block_duration(given)?,
         retention,
+        retention_bytes: given.bytes("tsdb.max-retention-bytes")?,
+        out_of_order_window: given.duration("tsdb.out-of-order.time-window")?,
+        out_of_order_cap_max: cap_max(given)?,
+        max_exemplars: given.count("tsdb.max-exemplars")?,
         future_window: given.duration("tsdb.too-far-in-future.time-window")?,
         sync: sync(given.text("tsdb.sync"))?,
         log_compression: given.is_on("tsdb.wal-compression"),
         cut_off_damage: given.text("tsdb.on-damage") == "repair",
         prune_after: retention,
     })
+}
+
+/// As Prometheus bounds it.
+fn cap_max(given: &Given) -> Result<u32, Fault> {
+    let cap = given.count("tsdb.out-of-order.cap-max")?;
+    if cap > 255 {
+        return Err(format!("--tsdb.out-of-order.cap-max: {cap} is above 255"));
+    }
+    Ok(cap)
 }
 
 fn shipping(given: &Given) -> ShippingOptions {
@@ -484,9 +503,8 @@ mod tests {
             ("--receive.replication-factor=3", "ring"),
             ("--receive.hashrings=[]", "ring"),
             ("--receive.hashrings-file=x", "ring"),
-            ("--tsdb.out-of-order.time-window=1h", "out of order"),
+            ("--tsdb.out-of-order.cap-max=256", "255"),
             ("--receive.relabel-config=x", "relabelling"),
-            ("--tsdb.max-exemplars=10", "exemplars"),
             ("--tsdb.sync=never", "--tsdb.sync"),
             ("--receive.tenant-header=a b", "--receive.tenant-header"),
             ("--tsdb.min-block-duration=0s", "--tsdb.min-block-duration"),
@@ -501,6 +519,17 @@ mod tests {
         }
         assert!(read(&["--objstore.config=type: S3", "--tsdb.min-block-duration=1h"]).is_err());
         assert!(read(&["--tsdb.min-block-duration=1h"]).is_ok());
+    }
+
+    #[test]
+    fn what_is_kept() {
+        let storage =
+            read(&["--tsdb.max-exemplars=5", "--tsdb.max-retention-bytes=10GB"]).unwrap().role.storage;
+        assert_eq!((storage.max_exemplars, storage.retention_bytes), (5, 10 << 30));
+        let storage = read(&["--tsdb.out-of-order.time-window=30m"]).unwrap().role.storage;
+        assert_eq!(storage.out_of_order_window, Duration::from_secs(1800));
+        assert_eq!(read(&["--tsdb.max-exemplars=-1"]).unwrap().role.storage.max_exemplars, 0);
+        assert!(read(&["--tsdb.max-exemplars=5000000000"]).unwrap_err().contains("--tsdb.max-exemplars"));
     }
 
     #[test]

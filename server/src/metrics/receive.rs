@@ -197,7 +197,9 @@ impl ReceiveObserver for ReceiveMetrics {
             Refused::Labels => "labels",
             Refused::OutOfOrder => "out_of_order",
             Refused::OutOfBounds => "out_of_bounds",
+            Refused::TooOld => "too_old",
             Refused::Duplicate => "duplicate",
+            Refused::Exemplars => "exemplars",
             Refused::NotStored => "not_stored",
         };
         self.requests.refused.with(&[reason, tenant]).add(count);

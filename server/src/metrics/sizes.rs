@@ -78,6 +78,12 @@ const SIZES: &[Size] = &[
     ("prometheus_tsdb_wal_storage_size_bytes", Type::Gauge, "Size of the write log directory.", |s| {
         s.log_bytes as f64
     }),
+    (
+        "prometheus_tsdb_exemplar_exemplars_in_storage",
+        Type::Gauge,
+        "Number of exemplars currently in circular storage.",
+        |s| s.exemplars as f64,
+    ),
     ("sarsen_tsdb_log_segments", Type::Gauge, "Segments of the log.", |s| s.log_segments as f64),
     ("sarsen_tsdb_head_labels", Type::Gauge, "Distinct labels in the head.", |s| s.labels as f64),
 ];
@@ -110,6 +116,8 @@ pub(super) fn write(page: &mut Page, databases: &[(String, Stats)]) {
             ("open_chunks", bytes.open_chunks),
             ("spill", bytes.spill),
             ("map", bytes.map),
+            ("exemplars", bytes.exemplars),
+            ("metadata", bytes.metadata),
         ] {
             page.sample(name, "", &[("part", part), ("tenant", tenant)], size as f64);
         }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use sarsen_tsdb::{Committed, CutReport, OpenReport, Reason, SetAside, Stats, TsdbObserver};
+use sarsen_tsdb::{
+    Committed, CutReport, ExemplarReason, ExemplarRefusal, OpenReport, Reason, SetAside, Stats, TsdbObserver,
+};
 
 use super::{Counter, Family, Gauge, Histogram, Registry, sizes};
 
@@ -26,6 +28,9 @@ pub(crate) struct TsdbMetrics {
     refused: Arc<Family<Counter>>,
     identical: Arc<Family<Counter>>,
     overtaken: Arc<Family<Counter>>,
+    late: Arc<Family<Counter>>,
+    exemplars: Arc<Family<Counter>>,
+    exemplars_out_of_order: Arc<Family<Counter>>,
     commits_failed: Arc<Family<Counter>>,
     cuts: CutFamilies,
     log_damages: Arc<Family<Counter>>,
@@ -129,6 +134,18 @@ impl TsdbMetrics {
                 "sarsen_tsdb_overtaken_samples_total",
                 "Samples dropped because another of the same series in the same batch was as new or newer.",
             ),
+            late: typed(
+                "prometheus_tsdb_head_out_of_order_samples_appended_total",
+                "Total number of appended out of order samples.",
+            ),
+            exemplars: count(
+                "prometheus_tsdb_exemplar_exemplars_appended_total",
+                "Total number of appended exemplars.",
+            ),
+            exemplars_out_of_order: count(
+                "prometheus_tsdb_exemplar_out_of_order_exemplars_total",
+                "Total number of out of order exemplar ingestion failed attempts.",
+            ),
             commits_failed: count(
                 "prometheus_tsdb_wal_writes_failed_total",
                 "Total number of WAL writes that failed.",
@@ -156,15 +173,19 @@ impl TsdbMetrics {
         let one = |family: &Arc<Family<Counter>>| family.with(&[tenant]);
         let float = |family: &Arc<Family<Counter>>| family.with(&[tenant, "float"]);
         let why = |reason: &str| self.refused.with(&[tenant, reason]);
-        self.too_old.with(&[tenant, "float"]);
         TenantTsdb {
             appended: float(&self.appended),
             out_of_order: [float(&self.out_of_order), why("out_of_order")],
             out_of_bounds: [float(&self.out_of_bounds), why("out_of_bounds")],
+            too_old: [float(&self.too_old), why("too_old")],
+            late: float(&self.late),
+            broken_histogram: why("broken_histogram"),
             duplicate_value: why("duplicate_value"),
             too_far_in_future: why("too_far_in_future"),
             identical: one(&self.identical),
             overtaken: one(&self.overtaken),
+            exemplars: one(&self.exemplars),
+            exemplars_out_of_order: one(&self.exemplars_out_of_order),
             commits_failed: one(&self.commits_failed),
             cuts_triggered: one(&self.cuts.cuts_triggered),
             cuts: one(&self.cuts.cuts),
@@ -188,13 +209,18 @@ impl TsdbMetrics {
 #[derive(Debug)]
 pub(crate) struct TenantTsdb {
     appended: Arc<Counter>,
-    /// Each of these two is counted under Prometheus' name and under ours.
+    /// Each of these three is counted under Prometheus' name and under ours.
     out_of_order: [Arc<Counter>; 2],
     out_of_bounds: [Arc<Counter>; 2],
+    too_old: [Arc<Counter>; 2],
+    late: Arc<Counter>,
+    broken_histogram: Arc<Counter>,
     duplicate_value: Arc<Counter>,
     too_far_in_future: Arc<Counter>,
     identical: Arc<Counter>,
     overtaken: Arc<Counter>,
+    exemplars: Arc<Counter>,
+    exemplars_out_of_order: Arc<Counter>,
     commits_failed: Arc<Counter>,
     cuts_triggered: Arc<Counter>,
     cuts: Arc<Counter>,
@@ -224,12 +250,19 @@ impl TenantTsdb {
 impl TsdbObserver for TenantTsdb {
     fn committed(&self, outcome: &Committed) {
         self.appended.add(outcome.accepted);
+        self.late.add(outcome.late);
         self.identical.add(outcome.duplicates);
         self.overtaken.add(outcome.overtaken);
+        self.exemplars.add(outcome.exemplars.accepted);
+        let is_out_of_order = |refusal: &&ExemplarRefusal| refusal.reason == ExemplarReason::OutOfOrder;
+        let out_of_order = outcome.exemplars.refused.iter().filter(is_out_of_order).count();
+        self.exemplars_out_of_order.add(out_of_order as u64);
         for refusal in &outcome.refused {
             match refusal.reason {
                 Reason::OutOfOrder => self.out_of_order.iter().for_each(|counter| counter.add(1)),
                 Reason::OutOfBounds => self.out_of_bounds.iter().for_each(|counter| counter.add(1)),
+                Reason::TooOld => self.too_old.iter().for_each(|counter| counter.add(1)),
+                Reason::BrokenHistogram => self.broken_histogram.add(1),
                 Reason::DuplicateValue => self.duplicate_value.add(1),
                 Reason::TooFarInFuture => self.too_far_in_future.add(1),
                 _ => {}

@@ -337,7 +337,9 @@ fn note_refused(shared: &Shared, tenant: &str, verdict: &Verdict) {
         (Refused::Labels, verdict.series_refused()),
         (Refused::OutOfOrder, verdict.samples_refused(SampleFault::OutOfOrder)),
         (Refused::OutOfBounds, verdict.samples_refused(SampleFault::OutOfBounds)),
+        (Refused::TooOld, verdict.samples_refused(SampleFault::TooOld)),
         (Refused::Duplicate, verdict.samples_refused(SampleFault::Duplicate)),
+        (Refused::Exemplars, verdict.exemplars_refused()),
     ];
     for (why, count) in told.into_iter().filter(|(_, count)| *count > 0) {
         shared.observer.refused(tenant, why, count);

@@ -5,7 +5,7 @@
 //! committed before the whole request has been read and every tenant in it is known to be valid.
 
 use sarsen_block::{LabelsBuilder, LabelsRef, Timestamp};
-use sarsen_tsdb::{Committed, Lead, Pending, Reason};
+use sarsen_tsdb::{Committed, ExemplarRef, Lead, Pending, Reason};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::door::Door;
@@ -57,6 +57,8 @@ pub(super) struct Ground<'a> {
     pub(super) split_label: Option<&'a str>,
     /// Samples after this are refused.
     pub(super) max_time: Timestamp,
+    /// Whether databases store exemplars at all.
+    pub(super) keeps_exemplars: bool,
 }
 
 /// One request, read from its socket.
@@ -180,12 +182,24 @@ enum Exception {
     Left,
 }
 
+/// An exemplar of a series: its labels are in `rebuilt`.
+struct PlannedExemplar {
+    series: usize,
+    start: usize,
+    end: usize,
+    t: Timestamp,
+    value: f64,
+}
+
 /// Which series goes where, and under which labels.
 struct Plan<'g> {
     door: Door,
     ground: &'g Ground<'g>,
     tenants: Vec<String>,
+    /// Label sets that do not lie in the request as they are stored, one behind the other.
     rebuilt: Vec<u8>,
+    /// By index of the series, rising.
+    exemplars: Vec<PlannedExemplar>,
     /// By index of the series, rising.
     exceptions: Vec<(usize, Exception)>,
     verdict: Verdict,
@@ -199,6 +213,7 @@ impl<'g> Plan<'g> {
             ground,
             tenants,
             rebuilt: Vec::new(),
+            exemplars: Vec::new(),
             exceptions: Vec::new(),
             verdict: Verdict::default(),
         }
@@ -217,7 +232,25 @@ impl<'g> Plan<'g> {
             }
             self.rebuild(index, series.labels, builder)?;
         }
+        if request.counts().exemplars > 0 && self.ground.keeps_exemplars {
+            self.plan_exemplars(request, builder);
+        }
         Ok(())
+    }
+
+    /// Brings the labels of exemplars into order. One whose labels are no set is left out, as it could never be found.
+    fn plan_exemplars(&mut self, request: WriteRequest<'_>, builder: &mut LabelsBuilder) {
+        for (series, exemplar) in
+            request.series().enumerate().flat_map(|(i, s)| s.exemplars().map(move |e| (i, e)))
+        {
+            builder.clear();
+            exemplar.labels.for_each(|(name, value)| builder.push(name, value));
+            let Ok(labels) = builder.finish() else { continue };
+            let start = self.rebuilt.len();
+            self.rebuilt.extend_from_slice(labels.as_bytes());
+            let (end, t, value) = (self.rebuilt.len(), exemplar.t, exemplar.value);
+            self.exemplars.push(PlannedExemplar { series, start, end, t, value });
+        }
     }
 
     fn refuse(&mut self, index: usize, fault: LabelFault, labels: WireLabels<'_>) {
@@ -272,34 +305,16 @@ impl<'g> Plan<'g> {
     }
 
     /// Stages everything and commits tenant by tenant. A tenant that fails keeps no other from committing.
-    fn commit(self, request: WriteRequest<'_>) -> Result<InFlight, Failure> {
-        let mut in_flight = InFlight { verdict: self.verdict, ..InFlight::default() };
+    fn commit(mut self, request: WriteRequest<'_>) -> Result<InFlight, Failure> {
+        let verdict = std::mem::take(&mut self.verdict);
+        let mut in_flight = InFlight { verdict, ..InFlight::default() };
         for (number, name) in self.tenants.iter().enumerate() {
-            let staged = Staged { number, request, exceptions: &self.exceptions, rebuilt: &self.rebuilt };
+            let staged = Staged { number, request, plan: &self };
             if staged.is_empty() {
                 continue;
             }
             match self.ground.tenants.open_for_write(name) {
-                Ok(open) => {
-                    let mut appender = open.db().appender();
-                    appender.max_time(self.ground.max_time);
-                    appender.reserve(request.series().len());
-                    for (labels, samples) in staged.series() {
-                        for &(t, v) in samples {
-                            appender.append(labels, t, v);
-                        }
-                    }
-                    match appender.commit() {
-                        Ok(commit) => {
-                            in_flight.judge(&commit.committed, &staged, self.door);
-                            if commit.committed.refused_for(Reason::HeadFull) > 0 {
-                                in_flight.fail(open.unavailable("its head is full"));
-                            }
-                            in_flight.wait_for(open, commit.pending);
-                        }
-                        Err(error) => in_flight.fail(self.ground.tenants.failed(&open, &error)),
-                    }
-                }
+                Ok(open) => staged.commit(open, &mut in_flight),
                 Err(unavailable) => in_flight.fail(unavailable),
             }
         }
@@ -311,27 +326,68 @@ impl<'g> Plan<'g> {
 struct Staged<'a> {
     number: usize,
     request: WriteRequest<'a>,
-    exceptions: &'a [(usize, Exception)],
-    rebuilt: &'a [u8],
+    plan: &'a Plan<'a>,
 }
 
 impl<'a> Staged<'a> {
     fn is_empty(&self) -> bool {
-        self.series().all(|(_, samples)| samples.is_empty())
+        let no_exemplars = self.plan.exemplars.is_empty();
+        self.series().all(|(_, _, series)| {
+            series.samples.is_empty()
+                && series.num_histograms == 0
+                && (no_exemplars || series.num_exemplars == 0)
+        })
     }
 
-    fn series(&self) -> impl Iterator<Item = (LabelsRef<'a>, &'a [(Timestamp, f64)])> {
-        let mut exceptions = self.exceptions.iter().peekable();
-        self.request.series().enumerate().filter_map(move |(index, Series { labels, samples, .. })| {
-            match (exceptions.next_if(|(exception, _)| *exception == index), labels) {
+    /// Index in the request, labels, and the rest.
+    fn series(&self) -> impl Iterator<Item = (usize, LabelsRef<'a>, Series<'a>)> {
+        let mut exceptions = self.plan.exceptions.iter().peekable();
+        self.request.series().enumerate().filter_map(move |(index, series)| {
+            match (exceptions.next_if(|(exception, _)| *exception == index), series.labels) {
                 (Some((_, Exception::Rebuilt { tenant, start, end })), _) if *tenant == self.number => {
-                    let bytes = self.rebuilt.get(*start..*end).unwrap_or_default();
-                    Some((LabelsRef::trusted(bytes), samples))
+                    Some((index, self.rebuilt(*start, *end), series))
                 }
-                (None, WireLabels::Canonical(labels)) if self.number == 0 => Some((labels, samples)),
+                (None, WireLabels::Canonical(labels)) if self.number == 0 => Some((index, labels, series)),
                 _ => None,
             }
         })
+    }
+
+    fn rebuilt(&self, start: usize, end: usize) -> LabelsRef<'a> {
+        LabelsRef::trusted(self.plan.rebuilt.get(start..end).unwrap_or_default())
+    }
+
+    /// Floats, then histograms, then exemplars of a series: the order in which Thanos appends them.
+    fn commit(&self, open: Open, in_flight: &mut InFlight) {
+        let mut appender = open.db().appender();
+        appender.max_time(self.plan.ground.max_time);
+        appender.reserve(self.request.series().len());
+        let mut exemplars = self.plan.exemplars.iter().peekable();
+        for (index, labels, series) in self.series() {
+            for &(t, v) in series.samples {
+                appender.append(labels, t, v);
+            }
+            if series.num_exemplars == 0 {
+                continue;
+            }
+            while let Some(exemplar) = exemplars.next_if(|exemplar| exemplar.series <= index) {
+                if exemplar.series == index {
+                    let of_exemplar = self.rebuilt(exemplar.start, exemplar.end);
+                    let exemplar = ExemplarRef { labels: of_exemplar, t: exemplar.t, value: exemplar.value };
+                    appender.append_exemplar(labels, exemplar);
+                }
+            }
+        }
+        match appender.commit() {
+            Ok(commit) => {
+                in_flight.judge(&commit.committed, self);
+                if commit.committed.refused_for(Reason::HeadFull) > 0 {
+                    in_flight.fail(open.unavailable("its head is full"));
+                }
+                in_flight.wait_for(open, commit.pending);
+            }
+            Err(error) => in_flight.fail(self.plan.ground.tenants.failed(&open, &error)),
+        }
     }
 }
 
@@ -353,15 +409,22 @@ impl InFlight {
         self.failed.get_or_insert(unavailable);
     }
 
-    fn judge(&mut self, committed: &Committed, staged: &Staged<'_>, door: Door) {
+    fn judge(&mut self, committed: &Committed, staged: &Staged<'_>) {
+        let door = staged.plan.door;
         for refusal in &committed.refused {
             self.verdict.refuse_sample(SampleFault::from(refusal.reason));
+        }
+        // Prometheus takes a request whose exemplars it cannot take.
+        if door == Door::Thanos {
+            for refusal in &committed.exemplars.refused {
+                self.verdict.refuse_exemplar(refusal.reason.into());
+            }
         }
         if let Some(first) = committed.refused.first()
             && door == Door::Prometheus
         {
             let mut samples =
-                staged.series().flat_map(|(labels, samples)| samples.iter().map(move |_| labels));
+                staged.series().flat_map(|(_, labels, series)| series.samples.iter().map(move |_| labels));
             self.verdict.offender(|| match samples.nth(first.sample as usize) {
                 Some(labels) => describe(WireLabels::Canonical(labels)),
                 None => String::new(),

@@ -30,9 +30,13 @@ pub enum Refused {
     OutOfOrder,
     /// Too old for the head, or too far in the future.
     OutOfBounds,
+    /// Before the out-of-order window.
+    TooOld,
     /// Another value at the time of the newest sample.
     Duplicate,
-    /// Carried something that is not stored yet: histograms, exemplars.
+    /// Exemplars that are out of order or have too long labels.
+    Exemplars,
+    /// Carried something that is not stored yet: histograms.
     NotStored,
 }
 

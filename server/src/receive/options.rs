@@ -51,6 +51,17 @@ pub struct StorageOptions {
     pub block_ms: i64,
     /// How long local blocks are kept; zero keeps them for ever (`--tsdb.retention`). Counted from the block's end.
     pub retention: Duration,
+    /// Bytes that the blocks and the log of a tenant may have before the oldest blocks go; zero: any
+    /// (`--tsdb.max-retention-bytes`). What is in no bucket yet stays all the same.
+    pub retention_bytes: u64,
+    /// Samples may be this much behind the newest of their tenant and come in any order; zero: not at all
+    /// (`--tsdb.out-of-order.time-window`).
+    pub out_of_order_window: Duration,
+    /// Samples of a series that come late are packed at this number; 0: the database's default
+    /// (`--tsdb.out-of-order.cap-max`).
+    pub out_of_order_cap_max: u32,
+    /// Exemplars kept per tenant (`--tsdb.max-exemplars`).
+    pub max_exemplars: u32,
     /// Samples further than this ahead of the clock are refused; zero takes all (`--tsdb.too-far-in-future.time-window`).
     pub future_window: Duration,
     /// When a commit counts as done.
@@ -148,6 +159,10 @@ impl Default for StorageOptions {
         Self {
             block_ms: 2 * 3_600_000,
             retention: Duration::from_secs(15 * 86_400),
+            retention_bytes: 0,
+            out_of_order_window: Duration::ZERO,
+            out_of_order_cap_max: 0,
+            max_exemplars: 0,
             future_window: Duration::ZERO,
             sync: SyncChoice::EveryCommit,
             log_compression: true,

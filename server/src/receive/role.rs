@@ -109,6 +109,7 @@ impl Shared {
             bounds: &self.options.intake,
             split_label: self.options.tenancy.split_label.as_deref(),
             max_time: if window == 0 { i64::MAX } else { clock::now().saturating_add(window) },
+            keeps_exemplars: self.options.storage.max_exemplars > 0,
         }
     }
 

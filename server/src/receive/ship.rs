@@ -117,7 +117,7 @@ pub(super) async fn tenant(shared: &Shared, bucket: Option<&Bucket>, open: &Open
     if noted != shelf.noted {
         note(shared, open, &noted).await;
     }
-    retire_old(shared, open, &shelf.blocks, bucket.map(|_| noted.as_slice())).await;
+    let_go(open, bucket.map(|_| noted)).await;
     (outcome, backlog)
 }
 
@@ -184,23 +184,21 @@ pub(super) fn amend(meta: &BlockMeta, labels: BTreeMap<String, String>) -> Block
     meta
 }
 
-/// Lets go of blocks that are older than the retention, counted from the newest local block as Prometheus does.
-async fn retire_old(shared: &Shared, open: &Open, blocks: &[BlockInfo], shipped: Option<&[BlockId]>) {
-    let retention = i64::try_from(shared.options.storage.retention.as_millis()).unwrap_or(i64::MAX);
-    let Some(newest) = blocks.iter().map(|block| block.meta.max_time).max().filter(|_| retention > 0) else {
-        return;
+/// Lets go of blocks that are due by age or by size, and safe: in the bucket, or empty, or there is no bucket at all.
+async fn let_go(open: &Open, shipped: Option<Vec<BlockId>>) {
+    let (tenant, open) = (open.name().to_owned(), open.clone());
+    let is_safe = move |block: &BlockInfo| {
+        let empty = block.meta.stats.num_samples == 0;
+        empty || shipped.as_ref().is_none_or(|ids| ids.contains(&block.id))
     };
-    for block in blocks {
-        let is_safe = shipped.is_none_or(|ids| ids.contains(&block.id) || block.meta.stats.num_samples == 0);
-        if !is_safe || newest.saturating_sub(block.meta.max_time) < retention {
-            continue;
+    let retained = tokio::task::spawn_blocking(move || open.db().retain(is_safe)).await;
+    match retained {
+        Ok(Ok(report)) => {
+            for id in report.removed {
+                tracing::info!(tenant, id = %id, "retention: deleted a local block");
+            }
         }
-        let (open, id) = (open.clone(), block.id);
-        let tenant = open.name().to_owned();
-        match tokio::task::spawn_blocking(move || open.db().retire(id)).await {
-            Ok(Ok(_)) => tracing::info!(tenant, id = %id, "retention: deleted a local block"),
-            Ok(Err(error)) => tracing::warn!(tenant, id = %id, err = %error, "cannot delete a local block"),
-            Err(error) => tracing::warn!(tenant, id = %id, err = %error, "cannot delete a local block"),
-        }
+        Ok(Err(error)) => tracing::warn!(tenant, err = %error, "cannot delete local blocks"),
+        Err(error) => tracing::warn!(tenant, err = %error, "cannot delete local blocks"),
     }
 }

@@ -284,6 +284,14 @@ impl Tenants {
         options.block_range = self.options.block_ms;
         options.on_damage = if self.options.cut_off_damage { OnDamage::CutOff } else { OnDamage::Stop };
         options.log_compression = self.options.log_compression;
+        options.retention_time = i64::try_from(self.options.retention.as_millis()).unwrap_or(i64::MAX);
+        options.retention_bytes = self.options.retention_bytes;
+        options.max_exemplars = self.options.max_exemplars;
+        let window = self.options.out_of_order_window.as_millis();
+        options.out_of_order_window = i64::try_from(window).unwrap_or(i64::MAX);
+        if self.options.out_of_order_cap_max > 0 {
+            options.out_of_order_cap_max = self.options.out_of_order_cap_max as usize;
+        }
         options.sync = match self.options.sync {
             SyncChoice::EveryCommit => SyncPolicy::EveryCommit,
             SyncChoice::Interval(_) => SyncPolicy::Interval,

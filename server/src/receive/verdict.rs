@@ -4,7 +4,7 @@
 
 use std::fmt::{self, Write as _};
 
-use sarsen_tsdb::Reason;
+use sarsen_tsdb::{ExemplarReason, Reason};
 
 /// What is wrong with a label set. The first fault of a series, in the order of its labels, counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,16 +46,18 @@ impl fmt::Display for LabelFault {
 pub(super) enum SampleFault {
     OutOfOrder,
     OutOfBounds,
+    TooOld,
     Duplicate,
 }
 
 impl SampleFault {
-    const ALL: [Self; 3] = [Self::Duplicate, Self::OutOfBounds, Self::OutOfOrder];
+    const ALL: [Self; 4] = [Self::Duplicate, Self::OutOfBounds, Self::OutOfOrder, Self::TooOld];
 
     const fn words(self) -> &'static str {
         match self {
             Self::OutOfOrder => "out of order sample",
             Self::OutOfBounds => "out of bounds",
+            Self::TooOld => "too old sample",
             Self::Duplicate => "duplicate sample for timestamp",
         }
     }
@@ -66,8 +68,36 @@ impl From<Reason> for SampleFault {
         match reason {
             Reason::OutOfOrder => Self::OutOfOrder,
             Reason::DuplicateValue => Self::Duplicate,
+            Reason::TooOld => Self::TooOld,
             // Prometheus says the same of samples too old and too far ahead.
             _ => Self::OutOfBounds,
+        }
+    }
+}
+
+/// Why exemplars were not stored, in the words of Prometheus' storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ExemplarFault {
+    OutOfOrder,
+    LabelsTooLong,
+}
+
+impl ExemplarFault {
+    const ALL: [Self; 2] = [Self::OutOfOrder, Self::LabelsTooLong];
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::OutOfOrder => "out of order exemplar",
+            Self::LabelsTooLong => "label length for exemplar exceeds maximum of 128 UTF-8 characters",
+        }
+    }
+}
+
+impl From<ExemplarReason> for ExemplarFault {
+    fn from(reason: ExemplarReason) -> Self {
+        match reason {
+            ExemplarReason::LabelsTooLong => Self::LabelsTooLong,
+            _ => Self::OutOfOrder,
         }
     }
 }
@@ -77,6 +107,7 @@ impl From<Reason> for SampleFault {
 pub(super) struct Verdict {
     labels: [u64; LabelFault::ALL.len()],
     samples: [u64; SampleFault::ALL.len()],
+    exemplars: [u64; ExemplarFault::ALL.len()],
     /// The first series that was refused, as text.
     first: Option<String>,
 }
@@ -90,6 +121,10 @@ impl Verdict {
         self.samples[fault as usize] += 1;
     }
 
+    pub(super) fn refuse_exemplar(&mut self, fault: ExemplarFault) {
+        self.exemplars[fault as usize] += 1;
+    }
+
     /// Notes the first refused series; later calls change nothing.
     pub(super) fn offender(&mut self, text: impl FnOnce() -> String) {
         if self.first.is_none() {
@@ -98,11 +133,15 @@ impl Verdict {
     }
 
     pub(super) fn is_clean(&self) -> bool {
-        self.labels.iter().chain(&self.samples).all(|count| *count == 0)
+        self.labels.iter().chain(&self.samples).chain(&self.exemplars).all(|count| *count == 0)
     }
 
     pub(super) fn series_refused(&self) -> u64 {
         self.labels.iter().sum()
+    }
+
+    pub(super) fn exemplars_refused(&self) -> u64 {
+        self.exemplars.iter().sum()
     }
 
     pub(super) fn samples_refused(&self, fault: SampleFault) -> u64 {
@@ -124,6 +163,12 @@ impl fmt::Display for Verdict {
             let count = self.samples[fault as usize];
             if count > 0 {
                 parts.push(format!("add {count} samples: {}", fault.words()));
+            }
+        }
+        for fault in ExemplarFault::ALL {
+            let count = self.exemplars[fault as usize];
+            if count > 0 {
+                parts.push(format!("add {count} exemplars: {}", fault.words()));
             }
         }
         if parts.len() > 1 {
@@ -152,11 +197,12 @@ mod tests {
         verdict.refuse_sample(Reason::TooFarInFuture.into());
         verdict.refuse_series(LabelFault::Unsorted);
         verdict.refuse_series(LabelFault::Unsorted);
+        verdict.refuse_exemplar(ExemplarFault::LabelsTooLong);
         verdict.offender(|| "{a=\"b\"}".into());
         assert_eq!(
             verdict.to_string(),
-            "3 errors: add 2 series: out of order labels; add 1 samples: out of bounds; add 1 samples: out of order \
-             sample (first: {a=\"b\"})"
+            "4 errors: add 2 series: out of order labels; add 1 samples: out of bounds; add 1 samples: out of order \
+             sample; add 1 exemplars: label length for exemplar exceeds maximum of 128 UTF-8 characters (first: {a=\"b\"})"
         );
         assert!(!verdict.is_clean());
     }
