@@ -200,7 +200,7 @@ impl ReceiveObserver for ReceiveMetrics {
             Refused::TooOld => "too_old",
             Refused::Duplicate => "duplicate",
             Refused::Exemplars => "exemplars",
-            Refused::NotStored => "not_stored",
+            Refused::Broken => "broken_histogram",
         };
         self.requests.refused.with(&[reason, tenant]).add(count);
     }

@@ -101,7 +101,6 @@ async fn write(shared: Arc<Shared>, door: Door, request: Request) -> Response {
             answer(door, failure)
         }
     };
-    note_not_stored(&shared, &tenant, taken.counts);
     drop(in_work);
     shared.observer.wrote(WriteSeen {
         tenant: &tenant,
@@ -320,18 +319,6 @@ fn note(shared: &Shared, tenant: &str, trouble: &Trouble) {
     }
 }
 
-/// Histograms are taken and not kept: that is told, so that nobody believes them stored. Exemplars go the way of a
-/// Thanos receiver whose exemplar storage is off, which is its default.
-fn note_not_stored(shared: &Shared, tenant: &str, counts: Counts) {
-    if counts.histograms == 0 {
-        return;
-    }
-    shared.observer.refused(tenant, Refused::NotStored, counts.histograms);
-    if shared.tenants.may_complain(tenant) {
-        tracing::warn!(tenant, histograms = counts.histograms, "native histograms are not stored yet");
-    }
-}
-
 fn note_refused(shared: &Shared, tenant: &str, verdict: &Verdict) {
     let told = [
         (Refused::Labels, verdict.series_refused()),
@@ -339,6 +326,7 @@ fn note_refused(shared: &Shared, tenant: &str, verdict: &Verdict) {
         (Refused::OutOfBounds, verdict.samples_refused(SampleFault::OutOfBounds)),
         (Refused::TooOld, verdict.samples_refused(SampleFault::TooOld)),
         (Refused::Duplicate, verdict.samples_refused(SampleFault::Duplicate)),
+        (Refused::Broken, verdict.samples_refused(SampleFault::Broken)),
         (Refused::Exemplars, verdict.exemplars_refused()),
     ];
     for (why, count) in told.into_iter().filter(|(_, count)| *count > 0) {

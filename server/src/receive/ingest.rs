@@ -4,7 +4,9 @@
 //! wait is a task: a request whose samples are on their way to the disk holds no thread. Series whose bytes already are a label set are staged as they lie; only the others are rebuilt, in one run of scratch bytes. Nothing is
 //! committed before the whole request has been read and every tenant in it is known to be valid.
 
-use sarsen_block::{LabelsBuilder, LabelsRef, Timestamp};
+use std::iter::repeat_n;
+
+use sarsen_block::{LabelsBuilder, LabelsRef, Sample, Timestamp, Value};
 use sarsen_tsdb::{Committed, ExemplarRef, Lead, Pending, Reason};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -367,6 +369,10 @@ impl<'a> Staged<'a> {
             for &(t, v) in series.samples {
                 appender.append(labels, t, v);
             }
+            for (t, histogram) in series.histograms() {
+                let value = Value::Histogram(Box::new(histogram));
+                appender.append_sample(labels, Sample { t, start: 0, value });
+            }
             if series.num_exemplars == 0 {
                 continue;
             }
@@ -411,7 +417,9 @@ impl InFlight {
 
     fn judge(&mut self, committed: &Committed, staged: &Staged<'_>) {
         let door = staged.plan.door;
-        for refusal in &committed.refused {
+        // Thanos drops broken histograms without a word to the sender.
+        let is_told = |reason| reason != Reason::BrokenHistogram || door == Door::Prometheus;
+        for refusal in committed.refused.iter().filter(|refusal| is_told(refusal.reason)) {
             self.verdict.refuse_sample(SampleFault::from(refusal.reason));
         }
         // Prometheus takes a request whose exemplars it cannot take.
@@ -424,7 +432,7 @@ impl InFlight {
             && door == Door::Prometheus
         {
             let mut samples =
-                staged.series().flat_map(|(_, labels, series)| series.samples.iter().map(move |_| labels));
+                staged.series().flat_map(|(_, labels, series)| repeat_n(labels, series.num_samples()));
             self.verdict.offender(|| match samples.nth(first.sample as usize) {
                 Some(labels) => describe(WireLabels::Canonical(labels)),
                 None => String::new(),

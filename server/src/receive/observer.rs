@@ -36,8 +36,8 @@ pub enum Refused {
     Duplicate,
     /// Exemplars that are out of order or have too long labels.
     Exemplars,
-    /// Carried something that is not stored yet: histograms.
-    NotStored,
+    /// Histograms that contradict themselves.
+    Broken,
 }
 
 /// Listens to the receive role. Every method does nothing by default, and must be quick.

@@ -48,16 +48,19 @@ pub(super) enum SampleFault {
     OutOfBounds,
     TooOld,
     Duplicate,
+    /// A histogram that contradicts itself. Told to senders of Prometheus' door only.
+    Broken,
 }
 
 impl SampleFault {
-    const ALL: [Self; 4] = [Self::Duplicate, Self::OutOfBounds, Self::OutOfOrder, Self::TooOld];
+    const ALL: [Self; 5] = [Self::Duplicate, Self::OutOfBounds, Self::OutOfOrder, Self::TooOld, Self::Broken];
 
     const fn words(self) -> &'static str {
         match self {
             Self::OutOfOrder => "out of order sample",
             Self::OutOfBounds => "out of bounds",
             Self::TooOld => "too old sample",
+            Self::Broken => "invalid histogram",
             Self::Duplicate => "duplicate sample for timestamp",
         }
     }
@@ -69,6 +72,7 @@ impl From<Reason> for SampleFault {
             Reason::OutOfOrder => Self::OutOfOrder,
             Reason::DuplicateValue => Self::Duplicate,
             Reason::TooOld => Self::TooOld,
+            Reason::BrokenHistogram => Self::Broken,
             // Prometheus says the same of samples too old and too far ahead.
             _ => Self::OutOfBounds,
         }

@@ -97,6 +97,11 @@ impl<'a> Series<'a> {
         Histograms(if self.num_histograms > 0 { self.message } else { Cursor::new(&[]) })
     }
 
+    /// How many samples it has, of either kind.
+    pub fn num_samples(&self) -> usize {
+        self.samples.len() + self.num_histograms as usize
+    }
+
     /// Its exemplars, as they were sent.
     pub fn exemplars(&self) -> Exemplars<'a> {
         Exemplars(if self.num_exemplars > 0 { self.message } else { Cursor::new(&[]) })

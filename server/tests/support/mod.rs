@@ -161,27 +161,23 @@ pub(crate) fn headers(more: &[(&str, &str)]) -> HeaderMap {
     map
 }
 
-/// Everything that the database in `directory` holds, read with the database closed elsewhere.
+/// Everything that the database in `directory` holds in floats, read with the database closed elsewhere.
 pub(crate) fn read_database(directory: &Path) -> Stored {
     let db = Db::builder(directory).open().unwrap();
-    let stored = read_open(&db);
-    drop(db);
-    stored
+    read_open(&db)
 }
 
-/// Everything that an open database holds.
+/// All floats that an open database holds.
 pub(crate) fn read_open(db: &Db) -> Stored {
-    let range = TimeRange { min: i64::MIN, max: i64::MAX };
     let all = Matcher::new(MatchOp::Regex, "__name__", ".*").unwrap();
-    let mut set = db.querier(range).select(&[all]).unwrap();
+    let mut set = db.querier(TimeRange::ALL).select(&[all]).unwrap();
     let mut stored = Stored::new();
     while let Some(series) = set.next().unwrap() {
         let labels = series.labels.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
-        let samples = decode_chunks(&series.chunks, range).unwrap();
+        let samples = decode_chunks(&series.chunks, TimeRange::ALL).unwrap();
         let floats = samples.iter().filter_map(|sample| match &sample.value {
             Value::Float(value) => Some((sample.t, value.to_bits())),
-            #[allow(unreachable_patterns, reason = "more kinds of values will come")]
-            _ => None,
+            Value::Histogram(_) => None,
         });
         stored.entry(labels).or_default().extend(floats);
     }
