@@ -10,7 +10,7 @@ use sarsen_wal::{Batch, CheckpointWriter};
 
 use crate::db::Shared;
 use crate::error::Error;
-use crate::head::put_spill;
+use crate::head::{Extent, put_spill};
 use crate::upkeep::Upkeep;
 
 /// Labels whose texts are copied under one hold of the lock.
@@ -49,7 +49,7 @@ impl Shared {
                 file.put_state(false, &bytes)?;
             }
         }
-        self.put_notes(&mut file, extent.pages)?;
+        self.put_notes(&mut file, extent)?;
         // Sealed samples that are in blocks only wait to be dropped.
         self.put_late(&mut file, upkeep.late.sealed.is_none())?;
         self.head.write().seal_spill();
@@ -63,16 +63,16 @@ impl Shared {
     }
 
     /// What stands beside the chunks, as the records that told of it.
-    fn put_notes(&self, file: &mut CheckpointWriter<'_>, pages: usize) -> Result<(), Error> {
+    fn put_notes(&self, file: &mut CheckpointWriter<'_>, extent: Extent) -> Result<(), Error> {
         let mut batch = Batch::new();
-        for page in 0..pages {
-            self.head.read().log_notes(page, &mut batch);
+        for page in 0..extent.pages {
+            self.head.read().log_notes(page, extent, &mut batch);
             file.put(&mut batch)?;
         }
         let mut turn = 0;
         loop {
             let end = turn + EXEMPLAR_SLICE;
-            let has_more = self.head.read().log_exemplars(turn..end, &mut batch);
+            let has_more = self.head.read().log_exemplars(turn..end, extent, &mut batch);
             file.put(&mut batch)?;
             if !has_more {
                 return Ok(());

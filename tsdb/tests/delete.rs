@@ -222,6 +222,7 @@ proptest! {
     fn any_history_against_a_map(
         steps in proptest::collection::vec(step(), 1..40),
         window in prop_oneof![Just(0), Just(5000)],
+        checkpoint_log_bytes in prop_oneof![Just(1), Just(1 << 20)],
     ) {
         let disk = disk();
         let mut options = Options::default();
@@ -229,6 +230,7 @@ proptest! {
         options.idle_grace = 0;
         options.out_of_order_window = window;
         options.out_of_order_cap_max = 4;
+        options.checkpoint_log_bytes = checkpoint_log_bytes;
         let open = || builder(&disk, options.clone()).open().unwrap();
         let (mut db, mut content, mut clock) = (open(), Content::new(), 1_000_000);
         for step in steps {

@@ -22,6 +22,7 @@ fn options() -> Options {
     options.block_range = RANGE;
     options.idle_grace = 0;
     options.log_segment_bytes = 64 << 10;
+    options.checkpoint_log_bytes = 1000;
     options.max_exemplars = 1000;
     options
 }

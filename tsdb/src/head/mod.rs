@@ -52,7 +52,7 @@ pub(crate) use read::{HeadLists, Reach, SortedHead, clip, names, series_in, valu
 pub(crate) use series::MAX_OPEN_BYTES;
 pub(crate) use spill::{Pieces, SpillFiles, SpillState};
 pub(crate) use staged::Batch;
-pub(crate) use state::put_spill;
+pub(crate) use state::{Extent, put_spill};
 
 use arena::Arena;
 use histograms::{Form, Row};

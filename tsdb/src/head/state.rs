@@ -85,9 +85,10 @@ impl Head {
         self.store.spill.seal();
     }
 
-    /// Deletions and metadata of the series of one page, as ordinary records.
-    pub(crate) fn log_notes(&self, page: usize, batch: &mut sarsen_wal::Batch) {
-        for no in self.series.numbers_of_page(page) {
+    /// Deletions and metadata of the series of one page, as ordinary records. Those of series born since are logged behind
+    /// the roll.
+    pub(crate) fn log_notes(&self, page: usize, extent: Extent, batch: &mut sarsen_wal::Batch) {
+        for no in self.series.numbers_of_page(page).into_iter().filter(|&no| no < extent.series) {
             let id = SeriesId(u64::from(no.0));
             for &range in self.stones.of(no) {
                 batch.deletion(id, range);
@@ -99,9 +100,14 @@ impl Head {
     }
 
     /// Exemplars of series that are still there, as ordinary records; whether there are more.
-    pub(crate) fn log_exemplars(&self, turns: Range<u32>, batch: &mut sarsen_wal::Batch) -> bool {
+    pub(crate) fn log_exemplars(
+        &self,
+        turns: Range<u32>,
+        extent: Extent,
+        batch: &mut sarsen_wal::Batch,
+    ) -> bool {
         for (hash, exemplar) in self.exemplars.in_turn(turns.clone()) {
-            if let Some(no) = self.find(hash) {
+            if let Some(no) = self.find(hash).filter(|&no| no < extent.series) {
                 let labels = exemplar.labels.as_ref();
                 batch.exemplar(SeriesId(u64::from(no.0)), exemplar.t, exemplar.value.to_bits(), labels);
             }
