@@ -101,6 +101,8 @@ fn matchers(c: &mut Criterion, reader: &IndexReader) {
         ("a_metric_of_a_job", [METRIC, JOB]),
         ("negated", [JOB, ("status", NotEqual, "200")]),
         ("regex", [("pod", Regex, "service-1.*"), ("method", Equal, "GET")]),
+        ("1000_pods", [("pod", Regex, "service-.*"), ("cluster", NotEqual, "")]),
+        ("a_metric_of_1000_pods", [("pod", Regex, "service-.*"), METRIC]),
     ] {
         let matchers = matchers.map(|(name, op, value)| Matcher::new(op, name, value).unwrap());
         let found = select_postings(&matchers, reader).unwrap().len();

@@ -6,6 +6,7 @@
 //! answers, never a panic: [`verify`](crate::verify) is who looks for it.
 
 mod encode;
+mod gather;
 mod select;
 mod set;
 

@@ -5,7 +5,8 @@
 //! they accept. What is left is the intersection of the joined lists, or all series if there is none, without what is
 //! taken away. No matcher at all selects everything.
 
-use super::{Difference, Intersection, Postings, SeriesNo, Union};
+use super::gather::gather;
+use super::{Difference, Intersection, ListWalk, Postings, SeriesNo, Union};
 use crate::error::Error;
 use crate::labels::Matcher;
 
@@ -45,18 +46,29 @@ pub trait PostingsSource {
 enum Lists<P> {
     One(P),
     Many(Union<P>),
+    Gathered(ListWalk<Vec<SeriesNo>>),
 }
 
 impl<P: Postings> Lists<P> {
-    fn new(mut lists: Vec<P>) -> Self {
-        match lists.pop() {
-            Some(only) if lists.is_empty() => Self::One(only),
-            last => {
-                lists.extend(last);
-                Self::Many(Union::new(lists))
-            }
+    /// The lists as one, of which at most about `asked` numbers will be asked for.
+    fn new(mut lists: Vec<P>, asked: usize) -> Self {
+        if lists.len() == 1
+            && let Some(only) = lists.pop()
+        {
+            return Self::One(only);
+        }
+        // Each number that is asked for may move every list. If that is less than a part of all numbers, most are passed over.
+        if asked.saturating_mul(lists.len()) < count(&lists) / 8 {
+            Self::Many(Union::new(lists))
+        } else {
+            Self::Gathered(ListWalk::new(gather(lists)))
         }
     }
+}
+
+/// At most how many numbers the lists have.
+fn count<P: Postings>(lists: &[P]) -> usize {
+    lists.iter().fold(0, |sum, list| sum.saturating_add(list.len_hint()))
 }
 
 impl<P: Postings> Postings for Lists<P> {
@@ -64,6 +76,7 @@ impl<P: Postings> Postings for Lists<P> {
         match self {
             Self::One(list) => list.next(),
             Self::Many(lists) => lists.next(),
+            Self::Gathered(list) => list.next(),
         }
     }
 
@@ -71,6 +84,7 @@ impl<P: Postings> Postings for Lists<P> {
         match self {
             Self::One(list) => list.seek(least),
             Self::Many(lists) => lists.seek(least),
+            Self::Gathered(list) => list.seek(least),
         }
     }
 
@@ -78,6 +92,7 @@ impl<P: Postings> Postings for Lists<P> {
         match self {
             Self::One(list) => list.len_hint(),
             Self::Many(lists) => lists.len_hint(),
+            Self::Gathered(list) => list.len_hint(),
         }
     }
 }
@@ -102,16 +117,23 @@ pub fn select_postings<S: PostingsSource>(matchers: &[Matcher], source: &S) -> R
             if lists.is_empty() {
                 return Ok(Vec::new());
             }
-            wanted.push(Lists::new(lists));
+            wanted.push(lists);
         }
     }
     if wanted.is_empty() {
-        wanted.push(Lists::One(source.all()?));
+        wanted.push(vec![source.all()?]);
     }
-    let wanted = Intersection::new(wanted);
+    let counts: Vec<usize> = wanted.iter().map(|lists| count(lists)).collect();
+    let least_without = |skipped: Option<usize>| {
+        let others = counts.iter().enumerate().filter(|&(at, _)| Some(at) != skipped);
+        others.map(|(_, &count)| count).min().unwrap_or(usize::MAX)
+    };
+    let lists = wanted.into_iter().enumerate();
+    let wanted =
+        Intersection::new(lists.map(|(at, lists)| Lists::new(lists, least_without(Some(at)))).collect());
     Ok(match unwanted.is_empty() {
         true => wanted.collect_all(),
-        false => Difference::new(wanted, Lists::new(unwanted)).collect_all(),
+        false => Difference::new(wanted, Lists::new(unwanted, least_without(None))).collect_all(),
     })
 }
 
@@ -153,7 +175,6 @@ mod tests {
 
     use super::*;
     use crate::labels::{Labels, MatchOp};
-    use crate::postings::ListWalk;
 
     /// Lists in maps, as plain as they can be.
     #[derive(Default)]
