@@ -56,11 +56,11 @@ pub(crate) const fn tail(word: u64, used: u32) -> ([u8; 8], usize) {
     ((word << (64 - used)).to_be_bytes(), used.div_ceil(8) as usize)
 }
 
-/// The number in the first `n` bits of `word`, which hold `-(2^(n-1) - 1) ..= 2^(n-1)`.
+/// The number in the first `n` bits of `word`, which hold `-(2^(n-1) - 1) ..= 2^(n-1)`: one more than two's complement of one less.
+/// The sign of what jitters cannot be foreseen, so nothing branches on it.
 #[inline]
 pub(crate) const fn asymmetric(word: u64, n: u32) -> i64 {
-    let number = (word >> (64 - n)) as i64;
-    if number > 1 << (n - 1) { number - (1 << n) } else { number }
+    (word.wrapping_sub(1 << (64 - n)).cast_signed() >> (64 - n)) + 1
 }
 
 /// A place among the bits of some bytes.
@@ -104,6 +104,12 @@ impl<'a> BitReader<'a> {
     #[inline]
     pub(crate) const fn skip(&mut self, count: usize) {
         self.at += count;
+    }
+
+    /// How many bits are still to come.
+    #[inline]
+    pub(crate) const fn rest(&self) -> usize {
+        (self.bytes.len() * 8).saturating_sub(self.at)
     }
 
     /// Whether more bits were passed over than there are.

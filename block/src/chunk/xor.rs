@@ -1,7 +1,8 @@
 //! Gorilla: the difference of differences of times, and the xor of values.
 //!
 //! The format is drawn in `FORMAT.md`. Appending composes the bits of a sample in registers and keeps those that do not
-//! fill a word in the appender; reading looks at a whole word and branches on whole prefixes, never bit by bit. All
+//! fill a word in the appender; reading looks at a whole word and branches on whole prefixes, never bit by bit, and most
+//! series seldom change, so samples that change nothing are counted many at a time. All
 //! arithmetic on times wraps, as the format asks for. A chunk is believed as far as its header's count; what lies behind
 //! the last sample is not looked at.
 
@@ -254,6 +255,8 @@ pub struct XorIter<'a> {
     left: u16,
     /// Samples read of the first two.
     begun: u16,
+    /// Samples still to come that are known to change nothing; their bits are passed over.
+    run: u16,
     total: u16,
 }
 
@@ -268,7 +271,18 @@ impl<'a> XorIter<'a> {
         };
         let bits = BitReader::new(chunk, HEADER_LEN);
         let total = u16::from_be_bytes(*header);
-        Ok(Self { bits, time: 0, delta: 0, value: 0, spare: 0, trailing: 0, left: 0, begun: 0, total })
+        Ok(Self {
+            bits,
+            time: 0,
+            delta: 0,
+            value: 0,
+            spare: 0,
+            trailing: 0,
+            left: 0,
+            begun: 0,
+            run: 0,
+            total,
+        })
     }
 
     /// How many samples are still to come, if the chunk is sound.
@@ -284,7 +298,12 @@ impl<'a> XorIter<'a> {
     #[expect(clippy::should_implement_trait, reason = "the shape of SampleIter: a step may fail")]
     pub fn next(&mut self) -> Result<Option<(Timestamp, f64)>, Error> {
         // Nothing that is not inlined may see `self`, or its fields have to live in memory instead of registers.
-        let sound = if self.left != 0 {
+        let sound = if self.run != 0 {
+            self.run -= 1;
+            self.left -= 1;
+            self.time = self.time.wrapping_add(self.delta);
+            Some(())
+        } else if self.left != 0 {
             self.left -= 1;
             self.step()
         } else if self.begun < 2 && self.begun < self.total {
@@ -324,29 +343,42 @@ impl<'a> XorIter<'a> {
     /// A sample behind the first two; `None` if it makes no sense.
     #[inline]
     fn step(&mut self) -> Option<()> {
-        let mut word = self.bits.peek();
+        let word = self.bits.peek();
         if word >> 63 == 0 {
             self.time = self.time.wrapping_add(self.delta);
+            if word >> 62 == 0 {
+                return self.begin_run(word);
+            }
             return self.step_value(word << 1, 1);
         }
-        let mut len = 0;
-        let dod = if word >> 62 == 0b10 {
-            len = 16;
-            asymmetric(word << 2, 14)
-        } else if word >> 61 == 0b110 {
-            len = 20;
+        if word >> 62 == 0b10 {
+            // A way of its own for what jitter gives: its lengths are known when this is compiled.
+            self.delta = self.delta.wrapping_add(asymmetric(word << 2, 14));
+            self.time = self.time.wrapping_add(self.delta);
+            return self.step_value(word << 16, 16);
+        }
+        let dod = if word >> 61 == 0b110 {
+            self.bits.skip(20);
             asymmetric(word << 3, 17)
         } else if word >> 60 == 0b1110 {
-            len = 24;
+            self.bits.skip(24);
             asymmetric(word << 4, 20)
         } else {
-            let dod = self.bits.take(word << 4, 4, 0)?;
-            word = self.bits.peek();
-            dod as i64
+            self.bits.take(word << 4, 4, 0)?.cast_signed()
         };
         self.delta = self.delta.wrapping_add(dod);
         self.time = self.time.wrapping_add(self.delta);
-        self.step_value(word << len, len)
+        self.step_value(self.bits.peek(), 0)
+    }
+
+    /// Counts the samples that change nothing, two zeroes each, from the one that `word` begins with on.
+    #[inline]
+    fn begin_run(&mut self, word: u64) -> Option<()> {
+        let seen = word.leading_zeros().min(56) as usize / 2;
+        let run = seen.min(self.bits.rest() / 2).min(usize::from(self.left) + 1);
+        self.bits.skip(2 * run);
+        self.run = run.checked_sub(1)? as u16;
+        Some(())
     }
 
     /// Reads the value that begins `ahead`, at most 24, with the bits of `word`; `None` if its window cannot be.
