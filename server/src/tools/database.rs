@@ -190,6 +190,16 @@ fn count(record: &Record<'_>, contents: &mut Contents, known: &mut BTreeSet<u64>
                 }
             }
         }
+        Record::Rows(rows) | Record::Late(rows) => {
+            let mut rows = rows.clone();
+            while let Some(row) = rows.next().map_err(|why| why.to_string())? {
+                row.value.decode().map_err(|why| why.to_string())?;
+                contents.samples += 1;
+                if !known.contains(&row.id.0) {
+                    contents.orphans.insert(row.id.0);
+                }
+            }
+        }
         _ => {}
     }
     Ok(())
