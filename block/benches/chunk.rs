@@ -10,9 +10,9 @@
 //! | decode | 5.2     | 4.2   | 1.7  | 4.5    | 1.0      | 2.8 | 4.2      | 4.0  |
 //! | append | 8.0     | 8.5   | 6.6  | 8.6    | 6.5      | 7.8 | 8.0      | 8.1  |
 //!
-//! The loop in a program of its own, the best of 3,000 short runs: 2.9 on the mix, 3.5 on `few-late`, 3.7 on `late`, so the last one
-//! misses the budget by a little. What irregular times cost is one branch foreseen wrongly where a late scrape begins; without that branch every sample would wait for the load of the one
-//! before, which costs more.
+//! The loop in a program of its own, the best of 3,000 short runs: 2.9 on the mix, 3.5 on `few-late`, 3.7 on `late`, so the last
+//! one misses the budget by a little. What irregular times cost is one branch foreseen wrongly where a late scrape begins;
+//! without that branch every sample would wait for the load of the one before, which costs more.
 //!
 //! Kinds: `counter` grows by a few hundred a step, `gauge` wanders with two decimals, `slow` is a counter that seldom moves,
 //! `random` has values without any pattern, `constant` never changes; `mix` holds equal numbers of all five. Their scrapes

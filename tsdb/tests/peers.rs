@@ -105,3 +105,49 @@ fn backfilled_blocks() {
     assert_eq!(backfill.finish(START).unwrap().len(), 5);
     compare(&promtool, directory.path(), &content);
 }
+
+/// Chunks of the encoding that Debian's promtool does not know: start timestamps that begin at the first sample, later, or again and
+/// again; times that jitter and leap; stale markers, first and in between.
+#[test]
+fn backfilled_xor2() {
+    let Some(promtool) = promtool() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = Options::default();
+    options.xor2 = true;
+    let mut backfill = Backfill::new(directory.path()).options(options);
+    let mut content = Content::new();
+    for i in 0..12i64 {
+        let sample = |step: i64| {
+            let leap = if i % 3 == 2 { step / 50 * 400_000 } else { 0 };
+            let late = if i % 2 == 1 { step * 7919 % 5000 } else { 0 };
+            let t = START + step * 600_000 / (1 + i) + late + leap;
+            let start = match i / 3 {
+                0 => 0,
+                1 => START - 1000,
+                2 if step < 40 => 0,
+                _ => t - 1 - step % 3 * 1_000_000,
+            };
+            let value = match (step + i) % 11 {
+                0 => f64::from_bits(sarsen_block::STALE_NAN_BITS),
+                1..4 => (step * step) as f64 / 8.0,
+                _ => 5.0,
+            };
+            Sample { start, ..Sample::float(t, value) }
+        };
+        let samples: Vec<_> = (0..200).map(sample).collect();
+        backfill.add(series(i as usize).as_ref(), samples.clone()).unwrap();
+        let pairs = samples.iter().map(|sample| match sample.value {
+            sarsen_block::Value::Float(v) => (sample.t, v.to_bits()),
+            sarsen_block::Value::Histogram(_) => (sample.t, 0),
+        });
+        content.insert(series(i as usize), pairs.collect());
+    }
+    assert!(!backfill.finish(START).unwrap().is_empty());
+    for block in sarsen_tsdb::open_blocks(directory.path()).unwrap() {
+        let mut set = block.select(&[], TimeRange::ALL).unwrap();
+        while let Some(series) = sarsen_block::ChunkSet::next(&mut set).unwrap() {
+            assert!(series.chunks.iter().all(|timed| timed.chunk.encoding == sarsen_block::Encoding::Xor2));
+        }
+    }
+    compare(&promtool, directory.path(), &content);
+}
