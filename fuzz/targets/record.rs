@@ -71,7 +71,9 @@ fn write(row: &Row, batch: &mut Batch) {
     match row {
         Row::Birth(id, labels) => batch.birth(*id, LabelsRef::decode(labels).unwrap()),
         Row::Sample(id, t, 0, Value::Float(value)) => batch.sample(*id, *t, value.to_bits()),
-        Row::Sample(id, t, start, Value::Float(value)) => batch.sample_with_start(*id, *t, *start, value.to_bits()),
+        Row::Sample(id, t, start, Value::Float(value)) => {
+            batch.sample_with_start(*id, *t, *start, value.to_bits())
+        }
         Row::Sample(id, t, start, Value::Histogram(value)) => batch.histogram(*id, *t, *start, value),
         Row::Late(id, t, start, value) => batch.late(*id, *t, *start, value),
         Row::Deletion(id, range) => batch.deletion(*id, *range),

@@ -264,6 +264,25 @@ fn a_log_of_our_own_beside_a_foreign_one_is_refused() {
 }
 
 #[test]
+fn a_program_that_only_looked_leaves_nothing_to_take_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || Db::builder(directory.path()).hash_seed([1, 2, 3, 4]).open().unwrap();
+    for segment in [vec![], vec![0; 32 << 10]] {
+        // Prometheus makes a segment when it opens a directory, whatever it does then.
+        fs::create_dir_all(directory.path().join("wal")).unwrap();
+        fs::write(directory.path().join("wal/00000000"), segment).unwrap();
+        let db = open();
+        assert_eq!(db.open_report().imported, None);
+        let labels = Labels::from_pairs([("a", "b")]).unwrap();
+        let mut batch = db.appender();
+        batch.append(labels.as_ref(), 1_700_000_000_000, 1.0);
+        batch.commit().unwrap().pending.wait().unwrap();
+        db.close().unwrap();
+    }
+    assert_eq!(read(&open()).len(), 1);
+}
+
+#[test]
 fn a_directory_in_use_is_refused() {
     let directory = copy(&golden().join("none"));
     let _held = real_disk().lock(&directory.path().join("lock")).unwrap().unwrap();

@@ -246,3 +246,23 @@ fn a_histogram_takes_few_bytes() {
         (encode_rows(std::slice::from_ref(&row)).len(), encode_rows(&[row.clone(), row.clone()]).len());
     assert!(two - one <= 32, "{} bytes", two - one);
 }
+
+/// What a fuzzer begins with is worth something only if it can be read.
+#[test]
+fn seeds_of_the_fuzz_target_are_records() {
+    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/record");
+    for entry in std::fs::read_dir(seeds).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        match Record::decode(&bytes).unwrap() {
+            Record::Births(mut rows) => assert!(rows.next().unwrap().is_some()),
+            Record::Samples(mut rows) => assert!(rows.next().unwrap().is_some()),
+            Record::Rows(mut rows) | Record::Late(mut rows) => {
+                rows.next().unwrap().unwrap().value.decode().unwrap();
+            }
+            Record::Deletions(mut rows) => assert!(rows.next().unwrap().is_some()),
+            Record::Exemplars(mut rows) => assert!(rows.next().unwrap().is_some()),
+            Record::Metadata(mut rows) => assert!(rows.next().unwrap().is_some()),
+            other => panic!("{other:?}"),
+        }
+    }
+}
