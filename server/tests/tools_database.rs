@@ -7,7 +7,7 @@ use std::path::Path;
 
 use program::program;
 use sarsen_block::Labels;
-use sarsen_tsdb::Db;
+use sarsen_tsdb::{Db, Options};
 
 fn tool(what: &str, directory: &Path) -> (i32, String, String) {
     let output = program("sarsen").args(["tools", "tsdb", what]).arg(directory).output().unwrap();
@@ -62,6 +62,27 @@ fn damage_is_named_cut_off_and_reported() {
     let (code, text, _) = tool("verify", &directory);
     assert_eq!(code, 0, "{text}");
     Db::builder(&directory).hash_seed([1, 2, 3, 4]).open().unwrap();
+}
+
+#[test]
+fn series_that_a_checkpoint_knows_are_not_missed() {
+    let root = tempfile::tempdir().unwrap();
+    fill(root.path());
+    let mut options = Options::default();
+    options.checkpoint_log_bytes = 1;
+    let db = Db::builder(root.path()).hash_seed([1, 2, 3, 4]).options(options).open().unwrap();
+    let last = 1_700_000_000_000 + 50 * 15_000;
+    db.maintain(last).unwrap();
+    assert!(std::fs::read_dir(root.path().join("checkpoint")).unwrap().next().is_some());
+    let labels = Labels::from_pairs([("__name__", "x"), ("n", "0")]).unwrap();
+    let mut appender = db.appender();
+    appender.append(labels.as_ref(), last, 0.5);
+    appender.commit().unwrap().pending.wait().unwrap();
+    db.close().unwrap();
+    drop(db);
+    let (code, text, error) = tool("verify", root.path());
+    assert_eq!((code, error.as_str()), (0, ""), "{text}");
+    assert!(text.contains("1 samples") && !text.contains("whose birth"), "{text}");
 }
 
 #[test]
