@@ -37,7 +37,7 @@ pub(crate) fn run_receive(given: Given) -> Result<(), Failure> {
 #[cfg(feature = "standalone")]
 pub(crate) fn run_standalone(given: Given) -> Result<(), Failure> {
     let config = crate::config::standalone::StandaloneConfig::read(&given).map_err(Failure::Usage)?;
-    let company = Company::Standalone { self_scrape: config.self_scrape };
+    let company = Company::Standalone { self_scrape: config.self_scrape, admin_api: config.admin_api };
     block_on(serve(config.receive, company, Some(config.data_dir)))
 }
 
@@ -53,7 +53,7 @@ enum Company {
     Alone,
     /// Every role there is, on one listener.
     #[cfg(feature = "standalone")]
-    Standalone { self_scrape: bool },
+    Standalone { self_scrape: bool, admin_api: bool },
 }
 
 impl Company {
@@ -138,7 +138,12 @@ fn beside(company: Company, routes: Router, receiver: &Receiver) -> Router {
         return routes;
     }
     #[cfg(feature = "standalone")]
-    let routes = routes.merge(receiver.write_router()).merge(crate::standalone::page(receiver.clone()));
+    let routes = {
+        let enabled = matches!(company, Company::Standalone { admin_api: true, .. });
+        let own = crate::standalone::page(receiver.clone())
+            .merge(crate::standalone::admin(receiver.clone(), enabled));
+        routes.merge(receiver.write_router()).merge(own)
+    };
     #[cfg(not(feature = "standalone"))]
     let _ = receiver;
     routes
@@ -153,7 +158,7 @@ async fn work(
     stop: CancellationToken,
 ) {
     #[cfg(feature = "standalone")]
-    if company == (Company::Standalone { self_scrape: true }) {
+    if matches!(company, Company::Standalone { self_scrape: true, .. }) {
         let metrics = move || registry.page(false).1;
         let scrape = crate::standalone::scrape_self(receiver.clone(), metrics, address, stop.clone());
         tokio::join!(receiver.run(stop), scrape);

@@ -80,6 +80,22 @@ fn dumps_hold_every_recorded_sample() {
 }
 
 #[test]
+fn histograms_have_a_line_each() {
+    let block = block_in("blocks/b-histograms");
+    let (code, text, error) = tool(&["block", "dump"], &[&block]);
+    assert_eq!(code, 0, "{error}");
+    let times = |series: &serde_json::Value| {
+        let chunks = series["chunks"].as_array().unwrap().iter();
+        let samples = chunks.flat_map(|chunk| chunk["samples"].as_array().unwrap().iter());
+        samples.map(|sample| sample[0].as_i64().or_else(|| sample["t"].as_i64()).unwrap()).collect::<Vec<_>>()
+    };
+    let recorded: Vec<i64> = recorded("blocks/b-histograms/dump.jsonl.zst").iter().flat_map(times).collect();
+    let time = |line: &str| line.rsplit_once(' ').unwrap().1.parse::<i64>().unwrap();
+    assert_eq!(text.lines().map(time).collect::<Vec<_>>(), recorded);
+    assert!(text.lines().any(|line| line.contains("} {count:") && line.contains("]:")));
+}
+
+#[test]
 fn labels_are_quoted_as_go_quotes_them() {
     let (_, text, _) = tool(&["block", "dump"], &[&block_in("blocks/a-floats")]);
     for line in [

@@ -198,7 +198,7 @@ pub(crate) const RECEIVE: &[Flag] = &[
     Flag::new("tsdb.block.expanded-postings-cache-size", Kind::Size, "0", "Cache.").inert(NO_CACHE),
     Flag::new("tsdb.max-exemplars", Kind::Integer, "0", "Exemplars kept per tenant; 0: none."),
     Flag::switch("tsdb.enable-native-histograms", "Accept native histograms.")
-        .inert("native histograms are not stored yet"),
+        .inert("they are always accepted"),
     Flag::new("hash-func", Kind::Choice(&["SHA256", ""]), "", "Hashes of files in meta.json."),
     Flag::new("shipper.upload-concurrency", Kind::Number, "0", "Files of a block uploaded at once.")
         .inert("a block's segments are uploaded at a fixed concurrency"),
@@ -269,6 +269,14 @@ pub(crate) const RECEIVE: &[Flag] = &[
         Kind::Choice(&["repair", "stop"]),
         "repair",
         "What a damaged log does to its tenant at start: 'repair' cuts it off at the damage and reports what was lost, 'stop' leaves the tenant closed.",
+    ),
+    Flag::switch(
+        "tsdb.xor2",
+        "Keep start timestamps of samples, in chunk encodings that only Prometheus from 3.10 on reads.",
+    ),
+    Flag::switch(
+        "shipper.allow-xor2",
+        "Upload such chunks as they are; else blocks are written anew before, in encodings that Thanos reads.",
     ),
     Flag::switch(
         "receive.prometheus-write",
@@ -369,6 +377,7 @@ fn storage(given: &Given) -> Result<StorageOptions, Fault> {
         retention_bytes: given.bytes("tsdb.max-retention-bytes")?,
         out_of_order_window: given.duration("tsdb.out-of-order.time-window")?,
         out_of_order_cap_max: cap_max(given)?,
+        xor2: given.is_on("tsdb.xor2"),
         max_exemplars: given.count("tsdb.max-exemplars")?,
         future_window: given.duration("tsdb.too-far-in-future.time-window")?,
         sync: sync(given.text("tsdb.sync"))?,
@@ -388,7 +397,11 @@ fn cap_max(given: &Given) -> Result<u32, Fault> {
 }
 
 fn shipping(given: &Given) -> ShippingOptions {
-    ShippingOptions { hash_files: given.text("hash-func") == "SHA256", ..ShippingOptions::default() }
+    ShippingOptions {
+        hash_files: given.text("hash-func") == "SHA256",
+        allow_xor2: given.is_on("shipper.allow-xor2"),
+        ..ShippingOptions::default()
+    }
 }
 
 fn intake(given: &Given) -> Result<IntakeOptions, Fault> {

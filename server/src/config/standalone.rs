@@ -11,6 +11,10 @@ const NO_COMPACTOR: &str = "this build has no compactor yet, blocks stay in the 
 const OWN: &[Flag] = &[
     Flag::new("data-dir", Kind::Text, "data", "Directory of everything."),
     Flag::new("self-scrape", Kind::Bool, "true", "Scrape this process every 15 seconds."),
+    Flag::switch(
+        "web.enable-admin-api",
+        "Serve /api/v1/admin/tsdb/delete_series, clean_tombstones and snapshot, as Prometheus does.",
+    ),
     Flag::new("retention.resolution-raw", Kind::Duration, "7d", "Age of raw blocks.").refused(NO_COMPACTOR),
     Flag::new("retention.resolution-5m", Kind::Duration, "30d", "Age of 5m blocks.").refused(NO_COMPACTOR),
     Flag::new("retention.resolution-1h", Kind::Duration, "180d", "Age of 1h blocks.").refused(NO_COMPACTOR),
@@ -23,6 +27,8 @@ pub(crate) struct StandaloneConfig {
     pub(crate) receive: ReceiveConfig,
     /// Scrape this process.
     pub(crate) self_scrape: bool,
+    /// Serve the admin API.
+    pub(crate) admin_api: bool,
     /// Where everything lies, perhaps still as Prometheus left it.
     pub(crate) data_dir: PathBuf,
 }
@@ -57,7 +63,8 @@ impl StandaloneConfig {
         }
         receive.objstore.get_or_insert_with(|| bucket_in(&format!("{data_dir}/bucket")));
         receive.role.prometheus_write = true;
-        Ok(Self { receive, self_scrape: given.is_on("self-scrape"), data_dir: data_dir.into() })
+        let (self_scrape, admin_api) = (given.is_on("self-scrape"), given.is_on("web.enable-admin-api"));
+        Ok(Self { receive, self_scrape, admin_api, data_dir: data_dir.into() })
     }
 }
 

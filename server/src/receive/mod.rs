@@ -15,6 +15,8 @@ mod intake;
 mod limits;
 mod observer;
 mod options;
+#[cfg(feature = "standalone")]
+mod orders;
 mod role;
 mod room;
 mod ship;
@@ -33,6 +35,8 @@ pub use observer::{ReceiveObserver, Refused, ShipOutcome, Silent, WriteSeen};
 pub use options::{
     IntakeOptions, LimitsSource, ReceiveOptions, ShippingOptions, StorageOptions, SyncChoice, TenancyOptions,
 };
+#[cfg(feature = "standalone")]
+pub(crate) use orders::Order;
 #[cfg(feature = "tools")]
 pub(crate) use role::Flushed;
 pub(crate) use role::{Parts, Receiver, Snapshot};

@@ -60,6 +60,8 @@ pub struct StorageOptions {
     /// Samples of a series that come late are packed at this number; 0: the database's default
     /// (`--tsdb.out-of-order.cap-max`).
     pub out_of_order_cap_max: u32,
+    /// Keep start timestamps, in XOR2 chunks and the histogram encodings that have them (`--tsdb.xor2`).
+    pub xor2: bool,
     /// Exemplars kept per tenant (`--tsdb.max-exemplars`).
     pub max_exemplars: u32,
     /// Samples further than this ahead of the clock are refused; zero takes all (`--tsdb.too-far-in-future.time-window`).
@@ -92,6 +94,9 @@ pub struct ShippingOptions {
     pub interval: Duration,
     /// Write SHA256 sums of the files into the meta file (`--hash-func=SHA256`).
     pub hash_files: bool,
+    /// Upload chunks with start timestamps and in XOR2 as they are, instead of in the encodings that Thanos reads
+    /// (`--shipper.allow-xor2`).
+    pub allow_xor2: bool,
 }
 
 /// Bounds on what is taken at once. What does not fit is answered 413 if it never could, 503 if it may later.
@@ -162,6 +167,7 @@ impl Default for StorageOptions {
             retention_bytes: 0,
             out_of_order_window: Duration::ZERO,
             out_of_order_cap_max: 0,
+            xor2: false,
             max_exemplars: 0,
             future_window: Duration::ZERO,
             sync: SyncChoice::EveryCommit,
@@ -174,7 +180,7 @@ impl Default for StorageOptions {
 
 impl Default for ShippingOptions {
     fn default() -> Self {
-        Self { interval: Duration::from_secs(30), hash_files: false }
+        Self { interval: Duration::from_secs(30), hash_files: false, allow_xor2: false }
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use sarsen_block::{BlockId, BlockMeta, ThanosMeta};
 use sarsen_bucket::{Bucket, UploadOptions, Uploaded, upload};
-use sarsen_tsdb::{BlockInfo, Db};
+use sarsen_tsdb::{BlockInfo, Db, Rewrite, Rewritten};
 
 use super::observer::ShipOutcome;
 use super::role::Shared;
@@ -99,10 +99,11 @@ pub(super) async fn tenant(shared: &Shared, bucket: Option<&Bucket>, open: &Open
             backlog.add(block);
             continue;
         }
-        match ship_one(shared, bucket, open, block).await {
-            Ok(is_new) => {
+        match make_ready_and_ship(shared, bucket, open, block).await {
+            Ok(Shipped::Gone) => {}
+            Ok(Shipped::There { id, is_new }) => {
                 outcome.uploaded += u64::from(is_new);
-                noted.push(block.id);
+                noted.push(id);
                 // A crash between two uploads costs a question to the bucket, not an upload.
                 note(shared, open, &noted).await;
             }
@@ -159,6 +160,38 @@ async fn note(shared: &Shared, open: &Open, noted: &[BlockId]) {
         err = failed,
         "cannot note what was uploaded, the bucket is asked next time"
     );
+}
+
+/// What became of a block that was to be shipped.
+enum Shipped {
+    /// It is in the bucket; `is_new`: since now.
+    There { id: BlockId, is_new: bool },
+    /// There is nothing left to ship.
+    Gone,
+}
+
+/// Brings a block into the form that goes into the bucket, without what is deleted and in encodings that its readers know, and
+/// uploads that. A crash in between leaves the block as it is wanted, with the id under which it goes next time.
+async fn make_ready_and_ship(
+    shared: &Shared,
+    bucket: &Bucket,
+    open: &Open,
+    block: &BlockInfo,
+) -> Result<Shipped, String> {
+    let how = if shared.options.shipping.allow_xor2 { Rewrite::Clean } else { Rewrite::CleanAndPlain };
+    let (db, id) = (open.clone(), block.id);
+    let rewritten = tokio::task::spawn_blocking(move || db.db().rewrite(id, how, clock::now())).await;
+    let rewritten = rewritten.map_err(|why| why.to_string())?.map_err(|error| error.to_string())?;
+    let ready = match &rewritten {
+        Rewritten::Untouched => block,
+        Rewritten::Replaced(made) => {
+            tracing::info!(component = "shipper", tenant = open.name(), id = %made.id, from = %id, "wrote a block anew before it is shipped");
+            made
+        }
+        _ => return Ok(Shipped::Gone),
+    };
+    let is_new = ship_one(shared, bucket, open, ready).await?;
+    Ok(Shipped::There { id: ready.id, is_new })
 }
 
 /// Uploads a block; whether it was not there before.

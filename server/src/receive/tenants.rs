@@ -286,6 +286,7 @@ impl Tenants {
         options.log_compression = self.options.log_compression;
         options.retention_time = i64::try_from(self.options.retention.as_millis()).unwrap_or(i64::MAX);
         options.retention_bytes = self.options.retention_bytes;
+        options.xor2 = self.options.xor2;
         options.max_exemplars = self.options.max_exemplars;
         let window = self.options.out_of_order_window.as_millis();
         options.out_of_order_window = i64::try_from(window).unwrap_or(i64::MAX);

@@ -1,8 +1,11 @@
-//! What only the one-process mode has: a page that says what there is, and the process' own metrics as its first samples.
+//! What only the one-process mode has: a page that says what there is, the process' own metrics as its first samples, and
+//! Prometheus' admin API.
 
+mod admin;
 mod page;
 mod scrape;
 mod text;
 
+pub(crate) use admin::routes as admin;
 pub(crate) use page::page;
 pub(crate) use scrape::scrape_self;

@@ -1,4 +1,7 @@
 //! `tools block dump`: a line a sample, in the form of `promtool tsdb dump`, so that the two can be compared with `diff`.
+//!
+//! Every sample has its line. promtool passes over the first sample of a series of float histograms, and over the first two of one
+//! of integer histograms.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -7,7 +10,7 @@ use sarsen_block::{ChunkSet, Decode, Matcher, Merge, SampleSet as _, TimeRange, 
 
 use super::open::{fail, open_block, some_blocks_in};
 use super::print::{Stopped, on_stdout};
-use super::{directories, usage};
+use super::{directories, histogram, usage};
 use crate::cli::Failure;
 use crate::config::flags::{Flag, Given, Kind};
 use crate::go_float;
@@ -49,12 +52,11 @@ pub(super) fn run(given: Given) -> Result<(), Failure> {
         while let Some(one) = series.next().map_err(|why| Stopped::Failed(Failure::Run(why.to_string())))? {
             let labels = one.labels.as_ref().to_string();
             for sample in &one.samples {
-                match &sample.value {
-                    Value::Float(value) => {
-                        writeln!(out, "{labels} {} {}", go_float::general(*value), sample.t)?;
-                    }
-                    _ => return Err(Failure::Run(format!("{labels}: only floats can be printed yet")).into()),
-                }
+                let value = match &sample.value {
+                    Value::Float(value) => go_float::general(*value),
+                    Value::Histogram(value) => histogram::text(value),
+                };
+                writeln!(out, "{labels} {value} {}", sample.t)?;
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ mod database;
 mod dump;
 #[cfg(feature = "receive")]
 mod flush;
+mod histogram;
 #[cfg(feature = "receive")]
 mod import;
 mod inspect;
