@@ -58,9 +58,11 @@ fn compactions(dir: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
-/// Of every sample of `set`: time, whether it is a float, and the bits of the value or of the sum. The buckets of a histogram are laid
-/// out anew by a compaction.
-fn values_of(set: impl ChunkSet) -> Vec<(Labels, Vec<(i64, bool, u64)>)> {
+/// Of a sample: time, whether it is a float, and the bits of the value or of the sum. The buckets of a histogram are laid out
+/// anew by a compaction.
+type Told = (i64, bool, u64);
+
+fn values_of(set: impl ChunkSet) -> Vec<(Labels, Vec<Told>)> {
     let told = |sample: &Sample| match &sample.value {
         Value::Float(value) => (sample.t, true, value.to_bits()),
         Value::Histogram(histogram) => (sample.t, false, histogram.sum.to_bits()),
