@@ -73,9 +73,9 @@ mod verify;
 mod writer;
 
 pub use chunk::{
-    Appended, Chunk, ChunkCut, ChunkIter, ChunkMeta, ChunkRef, EncodeOptions, Encoding, HistogramChunk,
-    HistogramCut, HistogramIter, ResetHeader, TimedChunk, Xor2Appender, Xor2Iter, XorAppender, XorIter,
-    encode_chunks,
+    Appended, Chunk, ChunkCut, ChunkEnd, ChunkIter, ChunkMeta, ChunkRef, EncodeOptions, Encoding,
+    HistogramChunk, HistogramCut, HistogramIter, ResetHeader, TimedChunk, Xor2Appender, Xor2Iter,
+    XorAppender, XorIter, encode_chunks,
 };
 pub use chunkfile::{
     CHUNK_FILE_HEADER_LEN, ChunkFileWalk, ChunkFileWriter, DEFAULT_CHUNK_FILE_LIMIT, RECORD_HEAD_LEN,

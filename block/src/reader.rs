@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::chunk::{Chunk, ChunkMeta, ChunkRef, TimedChunk, without};
+use crate::chunk::{Chunk, ChunkMeta, ChunkRef, TimedChunk};
 use crate::chunkfile::{
     CHUNK_FILE_HEADER_LEN, RECORD_HEAD_LEN, check_chunk_file_header, read_chunk, record_len,
 };
@@ -240,7 +240,7 @@ impl BlockChunkSet {
             if deleted.is_empty() {
                 chunks.push(TimedChunk { range: meta.range, chunk });
             } else {
-                chunks.extend(without(&chunk, &deleted)?);
+                chunks.extend(chunk.without(&deleted)?);
             }
         }
         self.metas = metas;

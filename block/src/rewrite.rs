@@ -5,7 +5,7 @@
 //! that overlap are merged. Of each input one series is in memory at a time. Nothing here decides which blocks belong together,
 //! and nothing is removed: the inputs stay as they are.
 
-use crate::chunk::EncodeOptions;
+use crate::chunk::{ChunkEnd, EncodeOptions};
 use crate::chunkfile::DEFAULT_CHUNK_FILE_LIMIT;
 use crate::error::Error;
 use crate::meta::{BlockId, BlockMeta, Compaction, Parent, ThanosMeta};
@@ -44,7 +44,13 @@ impl RewriteOptions {
     /// For a block named `id`, in files of the usual size, with encodings as they are found.
     pub const fn new(id: BlockId, ancestry: Ancestry) -> Self {
         let writer = BlockWriterOptions { segment_size: DEFAULT_CHUNK_FILE_LIMIT };
-        Self { id, ancestry, writer, encode: EncodeOptions { xor2: false }, plain: false }
+        Self {
+            id,
+            ancestry,
+            writer,
+            encode: EncodeOptions { xor2: false, end: ChunkEnd::Samples },
+            plain: false,
+        }
     }
 }
 

@@ -56,7 +56,12 @@ fn block(number: u64, (model, deletes): &Given, xor2: bool) -> (Block, Model) {
             .iter()
             .map(|(&t, &(start, v))| Sample { t, start, value: Value::Float(f64::from_bits(v)) })
             .collect();
-        writer.add(labels(name).as_ref(), &encode_chunks(&samples, EncodeOptions { xor2 }).unwrap()).unwrap();
+        writer
+            .add(
+                labels(name).as_ref(),
+                &encode_chunks(&samples, EncodeOptions { xor2, ..EncodeOptions::default() }).unwrap(),
+            )
+            .unwrap();
     }
     let written = writer.finish().unwrap();
     let meta = BlockMeta::fresh(BlockId::from_parts(number, 0), written.range.unwrap(), written.stats);

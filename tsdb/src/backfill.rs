@@ -114,7 +114,8 @@ impl Backfill {
         if let Some(end) = waiting.last().map(|chunk| chunk.range.max).filter(|&end| first.t <= end) {
             return Err(Error::invalid("samples", format!("{} comes behind {end}", first.t)));
         }
-        waiting.extend(encode_chunks(batch, EncodeOptions { xor2: self.options.xor2 })?);
+        let options = EncodeOptions { xor2: self.options.xor2, ..EncodeOptions::default() };
+        waiting.extend(encode_chunks(batch, options)?);
         batch.clear();
         Ok(())
     }

@@ -233,14 +233,17 @@ fn open(disk: &SimDisk, options: &Options) -> Db {
 
 fn options() -> impl Strategy<Value = Options> {
     let window = prop_oneof![Just(0), Just(300), Just(3 * RANGE), Just(100 * RANGE)];
-    (window, 1usize..9, any::<bool>(), 1usize..5).prop_map(|(window, cap, xor2, words)| {
-        let mut options = Options::default();
-        (options.block_range, options.idle_grace) = (RANGE, 0);
-        (options.out_of_order_window, options.out_of_order_cap_max, options.xor2) = (window, cap, xor2);
-        (options.open_chunk_bytes, options.spill_buffer_bytes) = (words * 8, 100);
-        options.log_segment_bytes = 64 << 10;
-        options
-    })
+    let checkpoint = prop_oneof![Just(100), Just(3000), Just(1 << 20)];
+    (window, 1usize..9, any::<bool>(), 1usize..5, checkpoint).prop_map(
+        |(window, cap, xor2, words, checkpoint)| {
+            let mut options = Options::default();
+            (options.block_range, options.idle_grace) = (RANGE, 0);
+            (options.out_of_order_window, options.out_of_order_cap_max, options.xor2) = (window, cap, xor2);
+            (options.open_chunk_bytes, options.spill_buffer_bytes) = (words * 8, 100);
+            (options.log_segment_bytes, options.checkpoint_log_bytes) = (64 << 10, checkpoint);
+            options
+        },
+    )
 }
 
 proptest! {

@@ -1,19 +1,37 @@
 //! From samples to chunks, where no head decides how long a chunk is.
 //!
-//! Two rules, both Prometheus': samples that were merged from overlapping chunks go into chunks of at most 120
-//! ([`encode_chunks`]); a chunk that loses some of its samples stays one chunk of its encoding ([`without`]). A histogram chunk
-//! written here says nothing about the chunk before it, for who knows whether that will lie before it.
+//! The rules are Prometheus': samples that were merged from overlapping chunks go into chunks of at most 120, or of about 1024 bytes
+//! where late samples of a head are merged, which before had gone into chunks of any length ([`encode_chunks`]); a chunk that loses
+//! some of its samples stays one chunk of its encoding ([`Chunk::without`]). A histogram chunk written here says nothing about the chunk before it, for who knows whether that will lie before it.
 
 use crate::chunk::{Appended, Chunk, Encoding, HistogramChunk, TimedChunk, Xor2Appender, XorAppender};
 use crate::error::Error;
 use crate::sample::{Sample, SampleIter, Value};
 use crate::time::{TimeRange, Timestamp};
 
-/// The most samples of a chunk.
+/// The most samples of a chunk that compaction makes.
 const MOST_SAMPLES: u16 = 120;
+
+/// A float chunk of merged late samples takes no further one at more bytes: one of at most 19 bytes might pass 1024.
+const MOST_FLOAT_BYTES: usize = 1024 - 19;
+/// The same for a histogram chunk, if it has more samples than these.
+const MOST_HISTOGRAM_BYTES: usize = 1024;
+const LEAST_HISTOGRAMS: u16 = 10;
 
 /// Where a histogram chunk without start timestamps has its [`ResetHeader`](crate::ResetHeader), in the upper two bits.
 const RESET_HEADER_AT: usize = 2;
+
+/// How long chunks get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ChunkEnd {
+    /// At most 120 samples, as in Prometheus' compaction.
+    #[default]
+    Samples,
+    /// About 1024 bytes, as where Prometheus' head merges late samples.
+    Bytes,
+    /// As long as it comes, as where Prometheus' head puts late samples away.
+    Never,
+}
 
 /// How samples are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,6 +39,8 @@ pub struct EncodeOptions {
     /// Floats without a start timestamp go into XOR2 chunks too. Those with one always do, and histograms with one into the
     /// encodings that have them.
     pub xor2: bool,
+    /// How long chunks get.
+    pub end: ChunkEnd,
 }
 
 /// What samples of one chunk have in common: encoding, and whether they have start timestamps.
@@ -43,8 +63,8 @@ impl EncodeOptions {
     }
 }
 
-/// Encodes samples of any kinds with rising times, as Prometheus' compaction does those of overlapping chunks: at most 120 to
-/// a chunk, a new chunk where the kind of samples changes, where start timestamps begin or end, and where a histogram does
+/// Encodes samples of any kinds with rising times, as Prometheus does those of overlapping chunks: chunks as long as the options
+/// say, a new chunk where the kind of samples changes, where start timestamps begin or end, and where a histogram does
 /// not fit behind the one before it.
 ///
 /// # Errors
@@ -54,7 +74,7 @@ pub fn encode_chunks(samples: &[Sample], options: EncodeOptions) -> Result<Vec<T
     let mut open: Option<(Kind, OpenChunk)> = None;
     for sample in samples {
         let kind = options.kind(sample);
-        let fits = open.as_ref().is_some_and(|(last, open)| *last == kind && open.count < MOST_SAMPLES);
+        let fits = open.as_ref().is_some_and(|(last, open)| *last == kind && !open.is_full(options.end));
         if !fits {
             chunks.extend(open.take().and_then(|(_, full)| full.finish()));
         }
@@ -65,24 +85,6 @@ pub fn encode_chunks(samples: &[Sample], options: EncodeOptions) -> Result<Vec<T
         chunks.extend(chunk.append(sample)?);
     }
     chunks.extend(open.and_then(|(_, last)| last.finish()));
-    Ok(chunks)
-}
-
-/// `chunk` without the samples in `deleted`, in its encoding. Nothing if none is left; more than one chunk only where the
-/// chunk could not have been written as it stands.
-///
-/// # Errors
-/// `Corrupt` if the chunk is damaged, `Invalid` if it is an aggregate.
-pub(crate) fn without(chunk: &Chunk, deleted: &[TimeRange]) -> Result<Vec<TimedChunk>, Error> {
-    let mut chunks = Vec::new();
-    let mut open = OpenChunk::new(chunk.encoding)?;
-    let mut samples = chunk.samples()?;
-    while let Some(sample) = samples.next()? {
-        if !deleted.iter().any(|interval| interval.contains(sample.t)) {
-            chunks.extend(open.append(&sample)?);
-        }
-    }
-    chunks.extend(open.finish());
     Ok(chunks)
 }
 
@@ -113,6 +115,22 @@ impl OpenChunk {
             }
         };
         Ok(Self { state, count: 0, range: TimeRange::new(0, 0) })
+    }
+
+    fn is_full(&self, end: ChunkEnd) -> bool {
+        match (end, &self.state) {
+            (ChunkEnd::Samples, _) => self.count >= MOST_SAMPLES,
+            (ChunkEnd::Bytes, State::Xor(appender, bytes)) => {
+                appender.byte_len(bytes.len()) > MOST_FLOAT_BYTES
+            }
+            (ChunkEnd::Bytes, State::Xor2(appender, bytes)) => {
+                appender.byte_len(bytes.len()) > MOST_FLOAT_BYTES
+            }
+            (ChunkEnd::Bytes, State::Histogram(chunk)) => {
+                chunk.len() > MOST_HISTOGRAM_BYTES && self.count > LEAST_HISTOGRAMS
+            }
+            (ChunkEnd::Never, _) => false,
+        }
     }
 
     /// Appends a sample. If it had to begin a new chunk, the finished one is given.
@@ -179,6 +197,24 @@ impl OpenChunk {
 }
 
 impl Chunk {
+    /// The chunk without the samples in `deleted`, in its encoding. Nothing if none is left; more than one chunk only where
+    /// this one could not have been written as it stands.
+    ///
+    /// # Errors
+    /// `Corrupt` if the chunk is damaged, `Invalid` if it is an aggregate.
+    pub fn without(&self, deleted: &[TimeRange]) -> Result<Vec<TimedChunk>, Error> {
+        let mut chunks = Vec::new();
+        let mut open = OpenChunk::new(self.encoding)?;
+        let mut samples = self.samples()?;
+        while let Some(sample) = samples.next()? {
+            if !deleted.iter().any(|interval| interval.contains(sample.t)) {
+                chunks.extend(open.append(&sample)?);
+            }
+        }
+        chunks.extend(open.finish());
+        Ok(chunks)
+    }
+
     /// The same samples in an encoding that every reader of Prometheus' blocks knows: XOR2 becomes XOR, and a histogram chunk with
     /// start timestamps one without. The start timestamps are lost. A chunk of another encoding is given back as it is.
     ///

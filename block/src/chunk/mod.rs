@@ -17,8 +17,7 @@ use crate::sample::{Sample, SampleIter, Value};
 use crate::time::{TimeRange, Timestamp};
 
 pub use cut::{ChunkCut, HistogramCut};
-pub(crate) use encode::without;
-pub use encode::{EncodeOptions, encode_chunks};
+pub use encode::{ChunkEnd, EncodeOptions, encode_chunks};
 pub use histogram::{Appended, HistogramChunk, HistogramIter, ResetHeader};
 pub use xor::{XorAppender, XorIter};
 pub use xor2::{Xor2Appender, Xor2Iter};

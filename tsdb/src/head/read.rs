@@ -10,10 +10,10 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use parking_lot::RwLock;
 use sarsen_block::{
-    Labels, LabelsRef, ListWalk, Matcher, PostingsSource, SeriesNo, TimeRange, TimedChunk, select_postings,
+    Labels, LabelsRef, ListWalk, Matcher, PostingsSource, SeriesNo, TimeRange, TimedChunk, Timestamp,
+    select_postings,
 };
 
-use super::encode::anew;
 use super::symbols::LabelNo;
 use super::{Head, Pieces};
 use crate::error::Error;
@@ -298,19 +298,19 @@ pub(crate) fn clip(
     range: TimeRange,
     deleted: &[TimeRange],
 ) -> Result<Vec<TimedChunk>, sarsen_block::Error> {
+    let outside = [
+        range.min.checked_sub(1).map(|end| TimeRange::new(Timestamp::MIN, end)),
+        range.max.checked_add(1).map(|start| TimeRange::new(start, Timestamp::MAX)),
+    ];
+    let gone: Vec<TimeRange> = deleted.iter().copied().chain(outside.into_iter().flatten()).collect();
     let mut clipped = Vec::with_capacity(chunks.len());
     for timed in chunks {
-        let is_inside = range.contains(timed.range.min) && range.contains(timed.range.max);
-        let touched = || deleted.iter().filter(|stone| stone.overlaps(timed.range));
-        if is_inside && touched().next().is_none() {
+        let mut touched = gone.iter().filter(|gone| gone.overlaps(timed.range)).peekable();
+        if touched.peek().is_none() {
             clipped.push(timed);
-            continue;
+        } else if !touched.any(|gone| gone.contains(timed.range.min) && gone.contains(timed.range.max)) {
+            clipped.extend(timed.chunk.without(&gone)?);
         }
-        if touched().any(|stone| stone.contains(timed.range.min) && stone.contains(timed.range.max)) {
-            continue;
-        }
-        clipped
-            .extend(anew(&timed.chunk, |t| range.contains(t) && !touched().any(|stone| stone.contains(t)))?);
     }
     Ok(clipped)
 }

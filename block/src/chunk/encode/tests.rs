@@ -117,7 +117,7 @@ fn ranges_hold(chunks: &[TimedChunk]) {
 proptest! {
     #[test]
     fn samples_come_out_as_they_went_in(samples in samples(), xor2 in any::<bool>()) {
-        let chunks = encode_chunks(&samples, EncodeOptions { xor2 }).unwrap();
+        let chunks = encode_chunks(&samples, EncodeOptions { xor2, ..EncodeOptions::default() }).unwrap();
         ranges_hold(&chunks);
         for timed in &chunks {
             let decoded = decode(&timed.chunk);
@@ -147,7 +147,7 @@ proptest! {
         for timed in encode_chunks(&samples, EncodeOptions::default()).unwrap() {
             let mut kept = decode(&timed.chunk);
             kept.retain(|sample| !deleted.iter().any(|range| range.contains(sample.t)));
-            let left = without(&timed.chunk, &deleted).unwrap();
+            let left = timed.chunk.without(&deleted).unwrap();
             prop_assert!(left.len() <= 1);
             ranges_hold(&left);
             let left: Vec<_> = left
@@ -161,7 +161,7 @@ proptest! {
 
     #[test]
     fn a_plain_chunk_has_the_same_samples_without_starts(samples in samples()) {
-        for timed in encode_chunks(&samples, EncodeOptions { xor2: true }).unwrap() {
+        for timed in encode_chunks(&samples, EncodeOptions { xor2: true, ..EncodeOptions::default() }).unwrap() {
             let plain = timed.chunk.to_plain().unwrap();
             prop_assert!(plain.encoding.byte() <= 3);
             prop_assert_eq!(plain.reset_header(), timed.chunk.reset_header());
@@ -189,8 +189,8 @@ fn a_chunk_keeps_what_its_header_says_when_its_starts_are_dropped() {
 fn chunks_without_samples_and_aggregates() {
     let empty = Chunk { encoding: Encoding::Xor2, data: vec![0, 0, 0].into() };
     assert_eq!(empty.to_plain().unwrap(), Chunk::xor(vec![0, 0]));
-    assert_eq!(without(&empty, &[]).unwrap(), []);
+    assert_eq!(empty.without(&[]).unwrap(), []);
     let aggregate = Chunk { encoding: Encoding::Aggregate, data: vec![1, 2, 3].into() };
     assert_eq!(aggregate.to_plain().unwrap(), aggregate);
-    assert!(without(&aggregate, &[]).is_err());
+    assert!(aggregate.without(&[]).is_err());
 }
