@@ -53,7 +53,8 @@ impl Backfill {
         }
     }
 
-    /// Settings, of which the length of blocks, the size of their files and the encoding of floats count here.
+    /// Settings, of which the length of blocks, the size of their files and whether start timestamps are kept
+    /// ([`Options::xor2`]) count here.
     #[must_use]
     pub fn options(mut self, options: Options) -> Self {
         self.options = options;
@@ -114,8 +115,11 @@ impl Backfill {
         if let Some(end) = waiting.last().map(|chunk| chunk.range.max).filter(|&end| first.t <= end) {
             return Err(Error::invalid("samples", format!("{} comes behind {end}", first.t)));
         }
-        let options = EncodeOptions { xor2: self.options.xor2, ..EncodeOptions::default() };
-        waiting.extend(encode_chunks(batch, options)?);
+        let xor2 = self.options.xor2;
+        if !xor2 {
+            batch.iter_mut().for_each(|sample| sample.start = 0);
+        }
+        waiting.extend(encode_chunks(batch, EncodeOptions { xor2, ..EncodeOptions::default() })?);
         batch.clear();
         Ok(())
     }

@@ -130,6 +130,40 @@ fn a_power_cut_leaves_the_old_block_or_the_new_one() {
     assert!(both > 0 && call > 20, "{both} of {call}");
 }
 
+#[test]
+fn start_timestamps_are_kept_if_wanted_and_gone_from_plain_blocks() {
+    for xor2 in [false, true] {
+        let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
+        let mut options = Options::default();
+        options.xor2 = xor2;
+        let mut backfill = Backfill::new("/db").disk(Arc::clone(&disk)).options(options.clone());
+        let told: Vec<Sample> = (0..300)
+            .map(|i| Sample { start: START - 5, ..Sample::float(START + i * 15_000, i as f64) })
+            .collect();
+        backfill.add(series(1).as_ref(), told.clone()).unwrap();
+        backfill.finish(START).unwrap();
+        let db = builder(&disk, options).open().unwrap();
+        let read = |db: &Db| {
+            let mut found =
+                sarsen_block::Decode::new(db.querier(TimeRange::ALL).select(&[]).unwrap(), TimeRange::ALL);
+            sarsen_block::SampleSet::next(&mut found).unwrap().unwrap().samples
+        };
+        let plain: Vec<Sample> = told.iter().map(|sample| Sample { start: 0, ..sample.clone() }).collect();
+        assert_eq!(read(&db), if xor2 { told } else { plain.clone() });
+        let id = db.blocks()[0].id;
+        assert!(matches!(db.rewrite(id, Rewrite::Clean, START).unwrap(), Rewritten::Untouched));
+        match (xor2, db.rewrite(id, Rewrite::CleanAndPlain, START).unwrap()) {
+            (false, Rewritten::Untouched) => {}
+            (true, Rewritten::Replaced(new)) => {
+                let again = db.rewrite(new.id, Rewrite::CleanAndPlain, START).unwrap();
+                assert!(matches!(again, Rewritten::Untouched), "once is enough");
+            }
+            (_, other) => panic!("{other:?}"),
+        }
+        assert_eq!(read(&db), plain);
+    }
+}
+
 fn samples(from: Timestamp, to: Timestamp, step: usize) -> impl Iterator<Item = Sample> {
     (from..to).step_by(step).map(|t| Sample::float(t, t as f64 / 7.0))
 }
