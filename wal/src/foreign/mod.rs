@@ -12,7 +12,8 @@
 //! [`HeadChunks`] the chunks of a file in `chunks_head`. Everything that is announced by the bytes is held against the
 //! bytes that are there. Where a file ends in bad bytes, reading stops as Prometheus stops, at the same record.
 //!
-//! Formats: Prometheus `tsdb/docs/format/wal.md` and `head_chunks.md`, and what its code does where it differs.
+//! Formats: the descriptions of the log and of head chunks in the documents of Prometheus' `tsdb`, and what its code
+//! does where it differs.
 
 mod files;
 mod head_chunks;
