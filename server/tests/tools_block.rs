@@ -79,20 +79,21 @@ fn dumps_hold_every_recorded_sample() {
     }
 }
 
+/// promtool loses a sample wherever it asks a series for samples of another kind than come next, so ours are more.
 #[test]
-fn histograms_have_a_line_each() {
-    let block = block_in("blocks/b-histograms");
-    let (code, text, error) = tool(&["block", "dump"], &[&block]);
+fn histograms_are_dumped_as_promtool_dumps_them() {
+    let packed = std::fs::read(testdata("blocks/b-histograms/promtool-dump.txt.zst")).unwrap();
+    let expected = String::from_utf8(zstd::decode_all(packed.as_slice()).unwrap()).unwrap();
+    let (code, text, error) = tool(&["block", "dump"], &[&block_in("blocks/b-histograms")]);
     assert_eq!(code, 0, "{error}");
-    let times = |series: &serde_json::Value| {
-        let chunks = series["chunks"].as_array().unwrap().iter();
-        let samples = chunks.flat_map(|chunk| chunk["samples"].as_array().unwrap().iter());
-        samples.map(|sample| sample[0].as_i64().or_else(|| sample["t"].as_i64()).unwrap()).collect::<Vec<_>>()
-    };
-    let recorded: Vec<i64> = recorded("blocks/b-histograms/dump.jsonl.zst").iter().flat_map(times).collect();
-    let time = |line: &str| line.rsplit_once(' ').unwrap().1.parse::<i64>().unwrap();
-    assert_eq!(text.lines().map(time).collect::<Vec<_>>(), recorded);
-    assert!(text.lines().any(|line| line.contains("} {count:") && line.contains("]:")));
+    let mut lines = text.lines();
+    for line in expected.lines() {
+        assert!(lines.any(|other| other == line), "{line}");
+    }
+    let recorded = recorded("blocks/b-histograms/dump.jsonl.zst");
+    let chunks = recorded.iter().flat_map(|series| series["chunks"].as_array().unwrap());
+    let samples: usize = chunks.map(|chunk| chunk["samples"].as_array().unwrap().len()).sum();
+    assert_eq!(text.lines().count(), samples);
 }
 
 #[test]
