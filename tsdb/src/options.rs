@@ -54,8 +54,8 @@ pub struct Options {
     pub sync: SyncPolicy,
     /// Bytes after which the log begins a new segment. 128 MiB.
     pub log_segment_bytes: u64,
-    /// Bytes of log after which `maintain` writes a checkpoint of the head, so that opening has little to replay. A checkpoint is
-    /// written after each cut in any case. 64 MiB.
+    /// Bytes of log after which `maintain` writes a checkpoint of the head, so that opening has little to replay; of a
+    /// large head, a quarter of the bytes of the last checkpoint. One is written after each cut in any case. 32 MiB.
     pub checkpoint_log_bytes: u64,
     /// Whether large log records are packed. Yes.
     pub log_compression: bool,
@@ -90,7 +90,7 @@ impl Default for Options {
             on_damage: OnDamage::Stop,
             sync: SyncPolicy::EveryCommit,
             log_segment_bytes: 128 << 20,
-            checkpoint_log_bytes: 64 << 20,
+            checkpoint_log_bytes: 32 << 20,
             log_compression: true,
             max_exemplars: 0,
             retention_time: 0,

@@ -10,13 +10,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sarsen_block::{Sample, SeriesNo, Timestamp};
-use sarsen_wal::{Disk, Part, Position, Record, SeriesId, Step};
+use sarsen_wal::{Disk, Part, Position, Record, Samples, SeriesId, Step};
 
 use crate::error::Error;
 use crate::exemplars::ExemplarRef;
 use crate::head::Head;
 use crate::options::OnDamage;
 use crate::report::{Lost, OpenReport};
+
+/// Samples that are taken up in one run.
+const RUN: usize = 512;
 
 /// How to recover.
 #[derive(Debug, Clone, Copy)]
@@ -143,17 +146,7 @@ fn apply(record: Record<'_>, head: &mut Head, report: &mut OpenReport) -> Result
                 head.restore_series(number(id)?, labels)?;
             }
         }
-        Record::Samples(mut samples) => {
-            while let Some(sample) = samples.next()? {
-                if sample.t < floor {
-                    report.skipped += 1;
-                } else if head.restore_sample(number(sample.id)?, sample.t, sample.value())? {
-                    report.samples += 1;
-                } else {
-                    report.orphans += 1;
-                }
-            }
-        }
+        Record::Samples(samples) => apply_samples(samples, head, report)?,
         Record::Rows(mut rows) => {
             while let Some(row) = rows.next()? {
                 if row.t < floor {
@@ -196,6 +189,37 @@ fn apply(record: Record<'_>, head: &mut Head, report: &mut OpenReport) -> Result
         _ => return Err(Error::invalid("log", "a kind of record that this version cannot replay")),
     }
     Ok(())
+}
+
+/// Takes up samples in runs: first all their series are looked at, so that the processor waits for many at once, then they are
+/// appended.
+fn apply_samples(mut samples: Samples<'_>, head: &mut Head, report: &mut OpenReport) -> Result<(), Error> {
+    let floor = head.times.floor;
+    let mut rows = Vec::with_capacity(RUN);
+    loop {
+        rows.clear();
+        while rows.len() < RUN
+            && let Some(sample) = samples.next()?
+        {
+            if sample.t < floor {
+                report.skipped += 1;
+            } else {
+                rows.push((number(sample.id)?, sample.t, sample.value()));
+            }
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let count = rows.len();
+        rows.retain(|&(no, t, _)| !head.is_passed(no, t));
+        report.samples += (count - rows.len()) as u64;
+        for &(no, t, v) in &rows {
+            match head.restore_sample(no, t, v)? {
+                true => report.samples += 1,
+                false => report.orphans += 1,
+            }
+        }
+    }
 }
 
 fn number(id: SeriesId) -> Result<SeriesNo, Error> {

@@ -39,6 +39,8 @@ pub(crate) struct Upkeep {
     /// Bytes of the log that no checkpoint stands for: those that were there at open, and how far it was then.
     log_bytes: u64,
     log_count: u64,
+    /// Bytes of the last checkpoint.
+    checkpoint_bytes: u64,
 }
 
 impl Upkeep {
@@ -52,6 +54,7 @@ impl Upkeep {
             log_has_old,
             log_bytes,
             log_count: 0,
+            checkpoint_bytes: 0,
         }
     }
 
@@ -161,10 +164,12 @@ impl Shared {
         Ok(report)
     }
 
-    /// Whether so much was logged since the last checkpoint that another pays.
+    /// Whether so much was logged since the last checkpoint that another pays: also in bytes, of which a checkpoint of a large head
+    /// has many.
     fn is_log_long(&self, upkeep: &Upkeep) -> bool {
         let appended = self.log.stats().appended_bytes.saturating_sub(upkeep.log_count);
-        upkeep.log_bytes.saturating_add(appended) >= self.options.checkpoint_log_bytes
+        let pays = self.options.checkpoint_log_bytes.max(upkeep.checkpoint_bytes / 4);
+        upkeep.log_bytes.saturating_add(appended) >= pays
     }
 
     /// Writes one range of the head as a block and shows it to readers.
@@ -264,6 +269,7 @@ impl Shared {
                 report.checkpoint_bytes += done.bytes;
                 upkeep.log_has_old = false;
                 (upkeep.log_bytes, upkeep.log_count) = (0, count);
+                upkeep.checkpoint_bytes = done.bytes;
                 self.observer.log_truncated();
                 Ok(())
             }

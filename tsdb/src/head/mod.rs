@@ -242,6 +242,15 @@ impl Head {
         }
     }
 
+    /// Whether a series has a sample at `t` or behind it, so that replay passes over one at `t`.
+    #[inline]
+    pub(crate) fn is_passed(&self, no: SeriesNo, t: Timestamp) -> bool {
+        self.series.get(no).is_some_and(|series| {
+            let newest = series.newest();
+            newest.is_any && newest.t >= t
+        })
+    }
+
     /// A float comes back from the log. It was judged when it was logged. `false` if its series is not there; the number
     /// is then never given to another.
     ///
