@@ -26,6 +26,8 @@ enum Stage {
     Lists,
     /// Texts and label lists move together. Next label, next page.
     Tidy(u32, usize),
+    /// Tables that have become mostly empty shrink, one at a time.
+    Shrink(usize),
     Done,
 }
 
@@ -86,6 +88,10 @@ impl Gc {
             Stage::Lists if !self.queue.is_empty() => self.shorten_lists(head),
             Stage::Lists => self.stage = if self.dead.is_empty() { Stage::Done } else { Stage::Tidy(0, 0) },
             Stage::Tidy(label, page) => self.tidy(head, label, page),
+            Stage::Shrink(table) => {
+                let has_more = head.map.shrink(table) | head.symbols.shrink(table);
+                self.stage = if has_more { Stage::Shrink(table + 1) } else { Stage::Done };
+            }
             Stage::Done => return false,
         }
         true
@@ -146,9 +152,7 @@ impl Gc {
             }
             self.stage = Stage::Tidy(label, page + 1);
         } else {
-            head.map.shrink();
-            head.symbols.shrink();
-            self.stage = Stage::Done;
+            self.stage = Stage::Shrink(0);
         }
     }
 }

@@ -62,13 +62,13 @@ impl NumberMap {
         }
     }
 
-    /// Gives memory back where a table is mostly empty.
-    pub(super) fn shrink(&mut self) {
-        for shard in self.shards.iter_mut() {
-            if shard.capacity() > 4 * shard.len().max(4) {
-                shard.shrink_to(shard.len() * 2, |slot| spread(slot.tag));
-            }
+    /// Gives memory of one table back if it is mostly empty; whether there is a table of that index.
+    pub(super) fn shrink(&mut self, index: usize) -> bool {
+        let Some(shard) = self.shards.get_mut(index) else { return false };
+        if shard.capacity() > 4 * shard.len().max(4) {
+            shard.shrink_to(shard.len() * 2, |slot| spread(slot.tag));
         }
+        true
     }
 
     /// Bytes held.
@@ -97,7 +97,7 @@ mod tests {
             map.remove(hash(i), i);
         }
         let before = map.held();
-        map.shrink();
+        assert_eq!((0..).take_while(|&index| map.shrink(index)).count(), SHARDS);
         assert!(map.held() < before / 10);
         assert_eq!(map.find(hash(7), |_| true), Some(70_000));
         assert!((9_990..10_000).all(|i| map.find(hash(i), |n| n == i) == Some(i)));

@@ -114,9 +114,9 @@ impl Symbols {
         }
     }
 
-    /// Gives memory of the table back where it is mostly empty.
-    pub(super) fn shrink(&mut self) {
-        self.table.shrink();
+    /// Gives memory of one part of the table back if it is mostly empty; whether there is such a part.
+    pub(super) fn shrink(&mut self, part: usize) -> bool {
+        self.table.shrink(part)
     }
 
     /// One past the largest number ever used.
