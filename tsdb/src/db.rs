@@ -349,6 +349,8 @@ impl Shared {
             log_segment: log.end.segment.0,
             // A failed look at the directory is no reason not to tell the rest.
             log_bytes: sarsen_wal::log_bytes(self.disk.as_ref(), &self.directory).unwrap_or_default(),
+            checkpoint_bytes: sarsen_wal::checkpoint_bytes(self.disk.as_ref(), &self.directory)
+                .unwrap_or_default(),
             blocks: view.blocks.len() as u64,
             block_bytes: view.blocks.iter().map(|local| local.info.bytes).sum(),
             blocks_min_time: view.blocks.iter().map(|local| local.info.meta.min_time).min(),

@@ -73,6 +73,8 @@ impl Shared {
     /// Bytes of everything that is no block.
     fn bytes_beside_blocks(&self) -> Result<u64, Error> {
         let (_, spilled, _) = self.spill.sizes();
-        Ok(sarsen_wal::log_bytes(self.disk.as_ref(), &self.directory)?.saturating_add(spilled))
+        let log = sarsen_wal::log_bytes(self.disk.as_ref(), &self.directory)?;
+        let checkpoint = sarsen_wal::checkpoint_bytes(self.disk.as_ref(), &self.directory)?;
+        Ok(log.saturating_add(checkpoint).saturating_add(spilled))
     }
 }

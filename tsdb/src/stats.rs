@@ -32,8 +32,10 @@ pub struct Stats {
     pub exemplars: u64,
     /// Segments of the log.
     pub log_segments: u64,
-    /// Bytes of the log, checkpoint included.
+    /// Bytes of the segments of the log.
     pub log_bytes: u64,
+    /// Bytes of the checkpoint.
+    pub checkpoint_bytes: u64,
     /// Number of the segment that the log writes.
     pub log_segment: u64,
     /// Spill files: chunks of the head that have left memory.

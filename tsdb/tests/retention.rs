@@ -122,7 +122,10 @@ proptest! {
         options.retention_time = time * HOUR;
         options.retention_bytes = (sizes.block_bytes + sizes.log_bytes) * share / 100;
         let db = builder(&disk, options.clone()).open().unwrap();
-        let log = db.stats().log_bytes + db.stats().spill_bytes;
+        let log = {
+            let stats = db.stats();
+            stats.log_bytes + stats.checkpoint_bytes + stats.spill_bytes
+        };
         let expected = stays(&db.blocks(), options.retention_time, options.retention_bytes, log);
         db.retain(|_| true).unwrap();
         prop_assert_eq!(ids(&db), expected);

@@ -75,4 +75,4 @@ pub use replay::{Damage, End, Logged, Part, Replay, Step, replay};
 pub use sealed::{CheckpointWriter, Sealed};
 pub use segment::{Position, SegmentNo};
 pub use waiting::Lead;
-pub use writer::{Options, Pending, SyncPolicy, Wal, WalStats, log_bytes, wait_all};
+pub use writer::{Options, Pending, SyncPolicy, Wal, WalStats, checkpoint_bytes, log_bytes, wait_all};

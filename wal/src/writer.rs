@@ -30,7 +30,7 @@ use crate::frame::Codec;
 use crate::observer::{Unobserved, WalObserver};
 use crate::output::Output;
 use crate::repair;
-use crate::segment::{self, LOG, Position, SegmentNo};
+use crate::segment::{self, CHECKPOINT, LOG, Position, SegmentNo};
 use crate::stage::{Stage, Taken};
 use crate::waiting::Notes;
 
@@ -437,10 +437,18 @@ fn wait_in_turn(part: Vec<(Pending, &mut Option<Result<(), Error>>)>) {
     }
 }
 
-/// Bytes that the segments and checkpoints of the database in `dir` take.
+/// Bytes that the segments of the log in `dir` take; checkpoints are not among them.
 ///
 /// # Errors
 /// [`Error::Io`] if a directory cannot be listed.
 pub fn log_bytes(disk: &dyn Disk, dir: &Path) -> Result<u64, Error> {
     Ok(segment::list(disk, &dir.join(LOG))?.iter().map(|(_, length)| length).sum())
+}
+
+/// Bytes that the checkpoints of the database in `dir` take.
+///
+/// # Errors
+/// [`Error::Io`] if a directory cannot be listed.
+pub fn checkpoint_bytes(disk: &dyn Disk, dir: &Path) -> Result<u64, Error> {
+    Ok(segment::list(disk, &dir.join(CHECKPOINT))?.iter().map(|(_, length)| length).sum())
 }

@@ -76,7 +76,7 @@ const SIZES: &[Size] = &[
         |s| s.log_segment as f64,
     ),
     ("prometheus_tsdb_wal_storage_size_bytes", Type::Gauge, "Size of the write log directory.", |s| {
-        s.log_bytes as f64
+        (s.log_bytes + s.checkpoint_bytes) as f64
     }),
     (
         "prometheus_tsdb_exemplar_exemplars_in_storage",
