@@ -74,6 +74,9 @@ impl Head {
         self.find_all(batch, &mut applied.found);
         for (index, staged) in batch.samples.iter().enumerate() {
             let Some(found) = applied.found.get(staged.series as usize).copied() else { continue };
+            if self.apply_plain(&found, staged, &bounds, applied) {
+                continue;
+            }
             let verdict = if staged.is_plain() {
                 bounds.judge(found.newest, staged.t, Kind::Float, staged.bits)
             } else {
@@ -138,8 +141,32 @@ impl Head {
         Some(no)
     }
 
-    /// Judges a sample against its series as it is by now, and takes it.
+    /// Takes a plain float that goes behind the plain floats of its series, as nearly all samples do, and says so. Anything
+    /// else is left alone.
     #[inline]
+    fn apply_plain(
+        &mut self,
+        found: &Found,
+        staged: &Staged,
+        bounds: &Bounds,
+        applied: &mut Applied,
+    ) -> bool {
+        let t = staged.t;
+        let is_good = staged.is_plain() && t > found.newest.t && t >= bounds.oldest && t <= bounds.max;
+        let (true, false, Some(no)) = (is_good, self.settings.xor2, found.no) else { return false };
+        let Some(series) = self.series.get_mut(no).filter(|series| series.goes_behind(t)) else {
+            return false;
+        };
+        let begun = series.append(&mut self.store, no, t, f64::from_bits(staged.bits));
+        self.counts.chunks += u64::from(begun);
+        self.times.min = self.times.min.min(t);
+        self.times.max = self.times.max.max(t);
+        applied.log.sample(SeriesId(u64::from(no.0)), t, staged.bits);
+        applied.accepted += 1;
+        true
+    }
+
+    /// Judges a sample against its series as it is by now, and takes it.
     fn apply_one(
         &mut self,
         no: SeriesNo,

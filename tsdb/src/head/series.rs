@@ -84,6 +84,12 @@ impl MemSeries {
         self.other.as_ref().map_or(Newest::NONE, |other| other.newest())
     }
 
+    /// Whether the open chunk has plain floats, all of them before `t`.
+    #[inline]
+    pub(super) const fn goes_behind(&self, t: Timestamp) -> bool {
+        self.open.num_samples() > 0 && self.open.last_time() < t
+    }
+
     /// Whether the open chunk is not one of plain floats.
     #[inline]
     pub(super) const fn has_other(&self) -> bool {
