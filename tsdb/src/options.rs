@@ -40,6 +40,9 @@ pub struct Options {
     /// head counts as idle, so that its old ranges are cut although it does not span one and a half of them. Five
     /// minutes. Zero: the head counts as idle at every call.
     pub idle_grace: Timestamp,
+    /// How many milliseconds longer than one and a half block ranges the head may grow before its oldest range is cut.
+    /// None. Whoever has many databases gives each another delay, so that they are not all cut at the same moment.
+    pub cut_delay: Timestamp,
     /// How many milliseconds before the newest sample of the head a sample may lie that is older than the newest of its
     /// series, or older than half a block range. 0, the default: such samples are refused.
     pub out_of_order_window: Timestamp,
@@ -84,6 +87,7 @@ impl Default for Options {
         Self {
             block_range: 2 * 60 * 60 * 1000,
             idle_grace: 5 * 60 * 1000,
+            cut_delay: 0,
             out_of_order_window: 0,
             out_of_order_cap_max: 32,
             xor2: false,
@@ -115,6 +119,9 @@ impl Options {
         }
         if !(8..=MAX_OPEN_BYTES).contains(&self.open_chunk_bytes) {
             return Err(Error::invalid("open_chunk_bytes", "not between 8 and 1024"));
+        }
+        if !(0..=self.block_range).contains(&self.cut_delay) {
+            return Err(Error::invalid("cut_delay", "not between nothing and a block range"));
         }
         if self.idle_grace < 0 {
             return Err(Error::invalid("idle_grace", "negative"));

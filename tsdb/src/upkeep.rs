@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::head::{Gc, Head};
 use crate::head_compaction::{Content, write_block};
 use crate::late_cut::LateUpkeep;
-use crate::options::Shipping;
+use crate::options::{Options, Shipping};
 use crate::query::View;
 use crate::report::{CutReport, MaintainReport};
 
@@ -80,10 +80,11 @@ fn range_end(t: Timestamp, block_range: Timestamp) -> Timestamp {
     (t / block_range * block_range).saturating_add(block_range)
 }
 
-/// The oldest range of the head, if it is due: when the head spans more than one and a half block ranges; or, in a head
-/// that nobody writes, when that much time has passed since its oldest sample, and half a range since its newest.
-fn due(head: TimeRange, now: Timestamp, is_quiet: bool, block_range: Timestamp) -> Option<TimeRange> {
-    let enough = block_range / 2 * 3;
+/// The oldest range of the head, if it is due: when the head spans more than one and a half block ranges and the delay; or,
+/// in a head that nobody writes, when that much time has passed since its oldest sample, and half a range since its newest.
+fn due(head: TimeRange, now: Timestamp, is_quiet: bool, options: &Options) -> Option<TimeRange> {
+    let block_range = options.block_range;
+    let enough = (block_range / 2 * 3).saturating_add(options.cut_delay);
     let is_long = head.max.saturating_sub(head.min) > enough;
     let is_left =
         is_quiet && now.saturating_sub(head.min) > enough && now.saturating_sub(head.max) > block_range / 2;
@@ -96,9 +97,7 @@ impl Shared {
         let samples = self.head.read().counts.samples;
         let is_quiet = upkeep.is_quiet(now, samples, self.options.idle_grace);
         let mut report = MaintainReport::default();
-        self.cut_while(&mut upkeep, now, &mut report, |range, block_range| {
-            due(range, now, is_quiet, block_range)
-        })?;
+        self.cut_while(&mut upkeep, now, &mut report, |range, _| due(range, now, is_quiet, &self.options))?;
         let late = self.head.read().late.range();
         if upkeep.late.is_due(now, late, !report.cuts.is_empty(), self.options.block_range) {
             self.cut_late(&mut upkeep, now, &mut report)?;

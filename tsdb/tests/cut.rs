@@ -33,6 +33,25 @@ fn fill(db: &Db, content: &mut Content, count: usize, (from, to): (Timestamp, Ti
 }
 
 #[test]
+fn a_delay_lets_the_head_grow_so_much_longer() {
+    let disk = disk();
+    let mut options = Options::default();
+    options.cut_delay = 5 * 60_000;
+    let db = builder(&disk, options).open().unwrap();
+    let mut content = Content::new();
+    fill(&db, &mut content, 3, (START, START + 3 * HOUR + 300_001));
+    assert!(db.maintain(START + 3 * HOUR + 300_000).unwrap().cuts.is_empty());
+    fill(&db, &mut content, 3, (START + 3 * HOUR + 360_000, START + 3 * HOUR + 360_001));
+    let report = db.maintain(START + 3 * HOUR + 360_000).unwrap();
+    assert_eq!(report.cuts.len(), 1);
+    assert_eq!(report.cuts[0].range, TimeRange::new(START, START + 2 * HOUR - 1));
+    assert_eq!(read_all(&db), content);
+    let mut options = Options::default();
+    options.cut_delay = options.block_range + 1;
+    assert!(options.check().is_err());
+}
+
+#[test]
 fn a_head_is_cut_when_it_spans_one_and_a_half_ranges() {
     let disk = disk();
     let db = builder(&disk, Options::default()).open().unwrap();

@@ -180,6 +180,7 @@ impl Receiver {
     pub(crate) async fn run(&self, stop: CancellationToken) {
         let mut tasks = JoinSet::new();
         tasks.spawn(tend_on_time(Arc::clone(&self.0), stop.clone()));
+        tasks.spawn(reopen_on_time(Arc::clone(&self.0), stop.clone()));
         tasks.spawn(ship_on_time(Arc::clone(&self.0), stop.clone()));
         if let SyncChoice::Interval(pause) = self.0.options.storage.sync {
             tasks.spawn(sync_on_time(Arc::clone(&self.0), pause, stop.clone()));
@@ -306,9 +307,20 @@ async fn tend_on_time(shared: Arc<Shared>, stop: CancellationToken) {
     .await;
 }
 
-/// Opens what is due, and lets every database whose turn it is do what is due.
+/// Opens databases again that failed. Apart from [`tend_on_time`], because a long cut of one tenant is no reason for
+/// another to stay shut.
+async fn reopen_on_time(shared: Arc<Shared>, stop: CancellationToken) {
+    on_time(TEND, stop, || {
+        let shared = Arc::clone(&shared);
+        async move {
+            let _ = tokio::task::spawn_blocking(move || shared.tenants.reopen_due()).await;
+        }
+    })
+    .await;
+}
+
+/// Lets every database whose turn it is do what is due, one after the other.
 fn tend(shared: &Shared) {
-    shared.tenants.reopen_due();
     for open in shared.tenants.due_for_care() {
         match open.db().maintain(clock::now()) {
             Ok(report) => {

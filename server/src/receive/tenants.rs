@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
+use sarsen_block::codec::xxh64;
 use sarsen_tsdb::{
     Advice, Db, ImportReport, OnDamage, Options, Origin, Position, SyncPolicy, TsdbObserver, import,
 };
@@ -282,6 +283,7 @@ impl Tenants {
     fn open_database(&self, tenant: &Tenant, resume: Option<Position>) -> Result<Db, String> {
         let mut options = Options::default();
         options.block_range = self.options.block_ms;
+        options.cut_delay = cut_delay(&tenant.name, self.options.block_ms);
         options.on_damage = if self.options.cut_off_damage { OnDamage::CutOff } else { OnDamage::Stop };
         options.log_compression = self.options.log_compression;
         options.retention_time = i64::try_from(self.options.retention.as_millis()).unwrap_or(i64::MAX);
@@ -437,6 +439,13 @@ impl Tenants {
             }
         }
     }
+}
+
+/// How much later than the first a tenant is cut: up to a tenth of the block range, the same at every start, so that many tenants
+/// that are written in step do not all cut, ship and truncate in the same minute.
+fn cut_delay(name: &str, block_ms: i64) -> i64 {
+    let spread = (block_ms / 10).max(1).cast_unsigned();
+    (xxh64(name.as_bytes()) % spread).cast_signed()
 }
 
 /// Spreads tenants over the time between two maintenances, so that not all cut at once.

@@ -27,6 +27,7 @@ mod spill;
 mod staged;
 mod state;
 mod symbols;
+mod table;
 mod tombstones;
 
 use std::sync::Arc;
@@ -58,9 +59,10 @@ use arena::Arena;
 use histograms::{Form, Row};
 use map::NumberMap;
 use postings::MemPostings;
-use series::{ChunkStore, MemSeries, SeriesTable};
+use series::{ChunkStore, MemSeries};
 use spill::Spill;
 use symbols::{LabelNo, Symbols, fields};
+use table::SeriesTable;
 
 /// The times that decide what a head takes and what it has.
 #[derive(Debug, Clone, Copy)]
