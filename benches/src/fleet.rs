@@ -161,7 +161,7 @@ impl Fleet {
         match self.churn_rounds {
             0 => rounds,
             every => {
-                let next = (self.generation(target, rounds.start) + 1) * every - target % every;
+                let next = (self.generation(target, rounds.start) + 1) * every - turn(target, every);
                 rounds.start..next.min(rounds.end)
             }
         }
@@ -177,9 +177,14 @@ impl Fleet {
     const fn generation(&self, target: u64, round: u64) -> u64 {
         match self.churn_rounds {
             0 => 0,
-            every => (round + target % every) / every,
+            every => (round + turn(target, every)) / every,
         }
     }
+}
+
+/// How many rounds before the others a target restarts: spread evenly, however few targets there are.
+const fn turn(target: u64, every: u64) -> u64 {
+    target.wrapping_mul(0x9E37_79B1) % every
 }
 
 fn put_label(out: &mut Vec<u8>, name: &str, value: &str) {

@@ -77,8 +77,8 @@ pub(crate) struct Arguments {
     /// Hours that a receiver keeps a block after it was uploaded.
     #[arg(long, default_value_t = 24)]
     pub(crate) local_retention: u64,
-    /// Series to measure with.
-    #[arg(long, default_value_t = 100_000)]
+    /// Series to measure with. What a receiver needs however few there are is spread over them, so use about as many as it will have.
+    #[arg(long, default_value_t = 200_000)]
     pub(crate) measured: u64,
     /// What `cargo bench` passes to every bench.
     #[arg(long, hide = true)]
