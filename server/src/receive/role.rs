@@ -28,7 +28,7 @@ use super::options::{LimitsSource, ReceiveOptions, SyncChoice};
 use super::room::{Room, RoomLeft};
 use super::ship::{self, Backlog};
 use super::syncs::Syncs;
-use super::tenants::{ObserversOf, Tenants};
+use super::tenants::{ObserversOf, Open, Tenants};
 use crate::clock;
 use crate::config::content::expand_environment;
 
@@ -179,11 +179,12 @@ impl Receiver {
     /// Tends, ships and reloads until told to stop.
     pub(crate) async fn run(&self, stop: CancellationToken) {
         let mut tasks = JoinSet::new();
-        tasks.spawn(tend_on_time(Arc::clone(&self.0), stop.clone()));
-        tasks.spawn(reopen_on_time(Arc::clone(&self.0), stop.clone()));
+        tasks.spawn(work_on_time(Arc::clone(&self.0), TEND, stop.clone(), tend));
+        tasks.spawn(work_on_time(Arc::clone(&self.0), TEND, stop.clone(), reopen));
         tasks.spawn(ship_on_time(Arc::clone(&self.0), stop.clone()));
         if let SyncChoice::Interval(pause) = self.0.options.storage.sync {
-            tasks.spawn(sync_on_time(Arc::clone(&self.0), pause, stop.clone()));
+            let pause = pause.max(Duration::from_millis(1));
+            tasks.spawn(work_on_time(Arc::clone(&self.0), pause, stop.clone(), sync));
         }
         if let LimitsSource::File { path, reload } = &self.0.options.limits {
             let (path, pause) = (path.clone(), (*reload).max(Duration::from_millis(100)));
@@ -270,7 +271,8 @@ impl Receiver {
     /// Sizes, for whoever asks.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let open = self.0.tenants.all_open();
-        let sizes = |name: &str| open.iter().find(|open| open.name() == name).map(|open| open.db().stats());
+        let open: BTreeMap<&str, &Open> = open.iter().map(|open| (open.name(), open)).collect();
+        let sizes = |name: &str| open.get(name).map(|open| open.db().stats());
         let states = self.0.tenants.states();
         let tenants = states.into_iter().map(|state| {
             let stats = sizes(&state.name);
@@ -297,26 +299,21 @@ async fn on_time<F: Future<Output = ()>>(
     }
 }
 
-async fn tend_on_time(shared: Arc<Shared>, stop: CancellationToken) {
-    on_time(TEND, stop, || {
+/// Calls `work` again and again on a thread that may wait for the disk.
+async fn work_on_time(shared: Arc<Shared>, pause: Duration, stop: CancellationToken, work: fn(&Shared)) {
+    on_time(pause, stop, || {
         let shared = Arc::clone(&shared);
         async move {
-            let _ = tokio::task::spawn_blocking(move || tend(&shared)).await;
+            let _ = tokio::task::spawn_blocking(move || work(&shared)).await;
         }
     })
     .await;
 }
 
-/// Opens databases again that failed. Apart from [`tend_on_time`], because a long cut of one tenant is no reason for
-/// another to stay shut.
-async fn reopen_on_time(shared: Arc<Shared>, stop: CancellationToken) {
-    on_time(TEND, stop, || {
-        let shared = Arc::clone(&shared);
-        async move {
-            let _ = tokio::task::spawn_blocking(move || shared.tenants.reopen_due()).await;
-        }
-    })
-    .await;
+/// Opens databases again that failed. Apart from [`tend`], because a long cut of one tenant is no reason for another to
+/// stay shut.
+fn reopen(shared: &Shared) {
+    shared.tenants.reopen_due();
 }
 
 /// Lets every database whose turn it is do what is due, one after the other.
@@ -341,21 +338,12 @@ fn tend(shared: &Shared) {
     }
 }
 
-async fn sync_on_time(shared: Arc<Shared>, pause: Duration, stop: CancellationToken) {
-    on_time(pause.max(Duration::from_millis(1)), stop, || {
-        let shared = Arc::clone(&shared);
-        async move {
-            let work = tokio::task::spawn_blocking(move || {
-                for open in shared.tenants.all_open() {
-                    if let Err(error) = open.db().sync() {
-                        shared.tenants.failed(&open, &error);
-                    }
-                }
-            });
-            let _ = work.await;
+fn sync(shared: &Shared) {
+    for open in shared.tenants.all_open() {
+        if let Err(error) = open.db().sync() {
+            shared.tenants.failed(&open, &error);
         }
-    })
-    .await;
+    }
 }
 
 async fn ship_on_time(shared: Arc<Shared>, stop: CancellationToken) {

@@ -444,14 +444,17 @@ impl Tenants {
 /// How much later than the first a tenant is cut: up to a tenth of the block range, the same at every start, so that many tenants
 /// that are written in step do not all cut, ship and truncate in the same minute.
 fn cut_delay(name: &str, block_ms: i64) -> i64 {
-    let spread = (block_ms / 10).max(1).cast_unsigned();
-    (xxh64(name.as_bytes()) % spread).cast_signed()
+    share_of(block_ms / 10, name)
 }
 
-/// Spreads tenants over the time between two maintenances, so that not all cut at once.
+/// Spreads tenants over the time between two maintenances.
 fn first_care(name: &str) -> i64 {
-    let spread = name.bytes().fold(0i64, |sum, byte| (sum * 31 + i64::from(byte)) % CARE_MS);
-    clock::now() + spread
+    clock::now() + share_of(CARE_MS, name)
+}
+
+/// Some part of `span` that follows from the name, evenly spread over all names.
+fn share_of(span: i64, name: &str) -> i64 {
+    (xxh64(name.as_bytes()) % span.max(1).cast_unsigned()).cast_signed()
 }
 
 /// Syncs and ends the log; the directory is given back when the last who reads lets go.
