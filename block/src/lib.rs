@@ -99,7 +99,7 @@ pub use postings::{
 pub use reader::{Block, BlockChunkSet};
 pub use rewrite::{Ancestry, RewriteOptions, Rewritten, rewrite};
 pub use sample::{NORMAL_NAN_BITS, STALE_NAN_BITS, Sample, SampleIter, Value, is_stale};
-pub use series::{ChunkSeries, ChunkSet, Decode, Merge, SampleSeries, SampleSet, decode_chunks};
+pub use series::{Aggregates, ChunkSeries, ChunkSet, Decode, Merge, SampleSeries, SampleSet, decode_chunks};
 pub use source::Source;
 pub use time::{TimeRange, Timestamp};
 pub use tombstones::Tombstones;

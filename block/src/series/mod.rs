@@ -3,6 +3,7 @@
 //! Storage and compaction think in chunks and never decode; deduplication and evaluation think in samples. The type says on
 //! which side of the decoding one stands. Both give every label set once, in rising order of labels.
 
+mod aggregates;
 mod decode;
 pub(crate) mod heap;
 mod merge;
@@ -14,6 +15,7 @@ use crate::error::Error;
 use crate::labels::Labels;
 use crate::sample::Sample;
 
+pub use aggregates::Aggregates;
 pub use decode::{Decode, decode_chunks};
 pub use merge::Merge;
 pub(crate) use recode::compact;
