@@ -8,27 +8,17 @@ use std::ops::Range;
 
 use sarsen_block::LabelsRef;
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Life};
 
 /// Writes every sample of the given rounds; external labels are not in a dump and not here.
 ///
 /// # Errors
 /// What `out` answers.
 pub fn write_dump(fleet: &Fleet, rounds: Range<u64>, out: &mut impl Write) -> io::Result<u64> {
-    let mut lives = Vec::new();
-    for series in 0..fleet.series {
-        let mut round = rounds.start;
-        while round < rounds.end {
-            let life = fleet.same_labels(series, round..rounds.end);
-            lives.push((labels_text(fleet.labels(series, life.start).as_ref()), series, life.clone()));
-            round = life.end;
-        }
-    }
-    // The text of our labels sorts as the labels do: same names in every set, and `"` below every byte of a value.
-    lives.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     let mut count = 0;
-    for (labels, series, life) in lives {
-        for (time, value) in life.filter_map(|round| fleet.sample(series, round)) {
+    for Life { labels, series, rounds } in fleet.lives(rounds) {
+        let labels = labels_text(labels.as_ref());
+        for (time, value) in rounds.filter_map(|round| fleet.sample(series, round)) {
             writeln!(out, "{labels} {} {time}", go_float(value))?;
             count += 1;
         }

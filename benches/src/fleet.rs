@@ -44,6 +44,17 @@ pub struct Fleet {
     pub churn_rounds: u64,
 }
 
+/// A series while it keeps its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// What it is called.
+    pub labels: Labels,
+    /// Its number in the fleet.
+    pub series: u64,
+    /// When it is called so.
+    pub rounds: Range<u64>,
+}
+
 const SUBJECTS: [&str; 10] = [
     "container_network_receive",
     "http_server_requests",
@@ -167,6 +178,32 @@ impl Fleet {
         }
     }
 
+    /// Every series that has a name within `rounds`, by its labels, rising, with the rounds during which it has that name.
+    pub fn lives(&self, rounds: Range<u64>) -> Vec<Life> {
+        let mut lives = Vec::new();
+        for series in 0..self.series {
+            let mut round = rounds.start;
+            while round < rounds.end {
+                let life = self.same_labels(series, round..rounds.end);
+                let labels = self.labels(series, life.start);
+                round = life.end;
+                lives.push(Life { labels, series, rounds: life });
+            }
+        }
+        lives.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        lives
+    }
+
+    /// The rounds whose samples may lie within `range`, the end of which is open: a round never leaves its interval.
+    pub fn rounds_within(&self, range: &Range<Timestamp>) -> Range<u64> {
+        let number = |t: Timestamp| u64::try_from((t - self.start).div_euclid(self.interval)).unwrap_or(0);
+        if range.end <= self.start || range.is_empty() {
+            0..0
+        } else {
+            number(range.start)..number(range.end - 1) + 1
+        }
+    }
+
     /// How often the target of `series` gets a new name within `rounds`, the first of which does not count.
     pub fn renamed(&self, series: u64, rounds: Range<u64>) -> u64 {
         let target = series / METRICS_PER_TARGET;
@@ -201,7 +238,7 @@ fn put_label(out: &mut Vec<u8>, name: &str, value: &str) {
 }
 
 /// Three numbers stirred into one, evenly enough for names and noise (the finaliser of splitmix64, twice).
-const fn hash(seed: u64, a: u64, b: u64) -> u64 {
+pub(crate) const fn hash(seed: u64, a: u64, b: u64) -> u64 {
     const fn stir(mut z: u64) -> u64 {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

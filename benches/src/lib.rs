@@ -2,14 +2,17 @@
 //!
 //! Every number is a pure function of (seed, series, round): the same fleet can be sent, sent again, and written down
 //! as the dump that a reader of the blocks must print. Rooms, in reading order: `fleet` (which series exist and what
-//! they read at a round), `request` (a remote write body), `dump` (the same samples as `promtool tsdb dump` prints them),
+//! they read at a round), `blocks` (the same as blocks in a bucket), `request` (a remote write body), `dump` (the same samples as `promtool tsdb dump` prints them),
 //! `http` (a client of one connection), `load` (waves of requests and what was acknowledged), `process` (what a
-//! server process has used so far), `server` (a server process, started and killed).
+//! server process has used so far), `server` (a server process, started and killed),
+//! `compaction` (a bucket for a compactor process, and what is left of it).
 //!
 //! Nothing here uses a room of the server: what is measured is measured through its public door.
 
 #![forbid(unsafe_code)]
 
+mod blocks;
+mod compaction;
 mod dump;
 mod fleet;
 mod http;
@@ -18,10 +21,12 @@ mod process;
 mod request;
 mod server;
 
+pub use blocks::Shipper;
+pub use compaction::{BucketPlan, Compactor, Left, Made, Outcome, REPLICA, blocks_left, build_compactor};
 pub use dump::{go_float, write_dump};
-pub use fleet::{Fleet, METRICS_PER_TARGET, Shape};
+pub use fleet::{Fleet, Life, METRICS_PER_TARGET, Shape};
 pub use http::{Client, Response};
 pub use load::{Plan, Report, run};
-pub use process::{Usage, usage};
+pub use process::{Spent, Usage, usage, watch};
 pub use request::{RequestWriter, body};
 pub use server::{Program, Server, build_receiver, folder_bytes};

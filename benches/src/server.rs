@@ -226,15 +226,19 @@ fn free_port() -> anyhow::Result<u16> {
 /// # Errors
 /// If it does not build.
 pub fn build_receiver() -> anyhow::Result<PathBuf> {
+    build("receive", "sarsen-receive")
+}
+
+/// Builds the binary of one role, linking only that role, and says where it is.
+pub(crate) fn build(role: &str, name: &str) -> anyhow::Result<PathBuf> {
     let arguments = ["build", "--release", "-q", "-p", "sarsen-server", "--no-default-features"];
-    let features = ["--features", "receive", "--bin", "sarsen-receive"];
-    let status = Command::new("cargo").args(arguments).args(features).status()?;
-    anyhow::ensure!(status.success(), "the receiver did not build");
+    let status = Command::new("cargo").args(arguments).args(["--features", role, "--bin", name]).status()?;
+    anyhow::ensure!(status.success(), "{name} did not build");
     let own = std::env::current_exe()?;
     // A bench lies one folder deeper than a program.
     let folders = own.ancestors().skip(1).take(2);
-    let found = folders.map(|folder| folder.join("sarsen-receive")).find(|path| path.is_file());
-    found.context("the receiver was built, but does not lie beside this program")
+    let found = folders.map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.with_context(|| format!("{name} was built, but does not lie beside this program"))
 }
 
 /// Bytes of all files below a folder.

@@ -1,0 +1,205 @@
+//! A fleet written down as blocks, as its receivers bring them into a bucket: no server and no log between.
+//!
+//! A [`Shipper`] stands for one receiver: it has external labels and is away now and then. Its blocks are those that a
+//! receiver would have cut, with the meta of an uploaded block, in a folder that a bucket of type FILESYSTEM can have. What
+//! is in them is computed again by whoever wants to compare: [`Shipper::series`] is the plain model of a block. Of a block,
+//! the labels of its series and the samples of one series are in memory at a time.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{self, File};
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use sarsen_block::{
+    BlockFile, BlockId, BlockMeta, BlockSink, BlockWriter, BlockWriterOptions, EncodeOptions, Labels, Sample,
+    ThanosMeta, TimeRange, Timestamp, UploadTime, encode_chunks,
+};
+
+use crate::fleet::{Fleet, Life, hash};
+
+/// What one receiver brings into a bucket.
+#[derive(Clone, Debug)]
+pub struct Shipper {
+    /// What it is sent.
+    pub fleet: Fleet,
+    /// Its external labels; at least one, or no compactor takes its blocks.
+    pub labels: BTreeMap<String, String>,
+    /// Times at which it took nothing, the ends open.
+    pub away: Vec<Range<Timestamp>>,
+    /// Chance for the ids of its blocks; receivers that write into one bucket have different ones.
+    pub seed: u64,
+}
+
+impl Shipper {
+    /// A receiver that is never away.
+    pub fn new(fleet: Fleet, labels: &[(&str, &str)], seed: u64) -> Self {
+        let labels = labels.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self { fleet, labels, away: Vec::new(), seed }
+    }
+
+    /// The series with samples within `range`, whose end is open, by their labels, rising.
+    pub fn series(&self, range: Range<Timestamp>) -> impl Iterator<Item = (Labels, Vec<Sample>)> {
+        let lives = self.fleet.lives(self.fleet.rounds_within(&range));
+        lives.into_iter().filter_map(move |life| {
+            let samples = self.samples(&life, &range);
+            (!samples.is_empty()).then_some((life.labels, samples))
+        })
+    }
+
+    /// What it took of a series within `range`.
+    fn samples(&self, life: &Life, range: &Range<Timestamp>) -> Vec<Sample> {
+        let sent = life.rounds.clone().filter_map(|round| self.fleet.sample(life.series, round));
+        let taken = sent.filter(|(t, _)| range.contains(t) && !self.away.iter().any(|away| away.contains(t)));
+        taken.map(|(t, value)| Sample::float(t, value)).collect()
+    }
+
+    /// Writes the block of `range`, whose end is open, below `bucket`; nothing if there is no sample. The block's id is of half a
+    /// block's length after its end, when a receiver cuts it.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn ship(&self, bucket: &Path, range: Range<Timestamp>) -> anyhow::Result<Option<BlockMeta>> {
+        let lives = self.fleet.lives(self.fleet.rounds_within(&range));
+        let cut = range.end + (range.end - range.start) / 2;
+        let chance = hash(self.seed, range.start.cast_unsigned(), range.end.cast_unsigned());
+        let id = BlockId::from_parts(u64::try_from(cut).unwrap_or(0), u128::from(chance));
+        let folder = bucket.join(id.to_string());
+        fs::create_dir_all(folder.join("chunks")).with_context(|| format!("making {}", folder.display()))?;
+        let sink = Folder(folder.clone());
+        let mut writer = BlockWriter::new(sink, BlockWriterOptions::default(), symbols(&lives))?;
+        for life in &lives {
+            let samples = self.samples(life, &range);
+            writer.add(life.labels.as_ref(), &encode_chunks(&samples, EncodeOptions::default())?)?;
+        }
+        let written = writer.finish()?;
+        if written.stats.num_samples == 0 {
+            fs::remove_dir_all(&folder)?;
+            return Ok(None);
+        }
+        let mut meta = BlockMeta::fresh(id, TimeRange::new(range.start, range.end - 1), written.stats);
+        let segments: Vec<String> = (1..=written.segments).map(|number| format!("{number:06}")).collect();
+        meta.thanos = Some(ThanosMeta {
+            version: 1,
+            labels: self.labels.clone(),
+            source: "receive".to_owned(),
+            files: files(&folder, &segments)?,
+            segment_files: segments,
+            index_stats: written.index_stats,
+            upload_time: UploadTime::from_unix_ms(cut),
+            ..ThanosMeta::default()
+        });
+        fs::write(folder.join("meta.json"), meta.to_bytes())?;
+        Ok(Some(meta))
+    }
+
+    /// Writes the blocks of `range` that are `length` long and begin at its multiples.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn ship_all(
+        &self,
+        bucket: &Path,
+        range: Range<Timestamp>,
+        length: Timestamp,
+    ) -> anyhow::Result<Vec<BlockMeta>> {
+        let mut metas = Vec::new();
+        let mut start = range.start;
+        while start < range.end {
+            let end = (start.div_euclid(length) + 1) * length;
+            metas.extend(self.ship(bucket, start..end.min(range.end))?);
+            start = end;
+        }
+        Ok(metas)
+    }
+}
+
+/// All names and values, rising, each once.
+fn symbols(lives: &[Life]) -> Vec<Vec<u8>> {
+    let mut known: HashSet<&[u8]> = HashSet::new();
+    for life in lives {
+        known.extend(life.labels.iter().flat_map(|(name, value)| [name, value]));
+    }
+    let mut symbols: Vec<_> = known.into_iter().map(<[u8]>::to_vec).collect();
+    symbols.sort_unstable();
+    symbols
+}
+
+/// The list of files as an upload notes it: segments, index, meta.
+fn files(folder: &Path, segments: &[String]) -> anyhow::Result<Vec<BlockFile>> {
+    let names = segments.iter().map(|name| format!("chunks/{name}")).chain(["index".to_owned()]);
+    let sized = names.map(|rel_path| {
+        let size_bytes = fs::metadata(folder.join(&rel_path))?.len();
+        Ok(BlockFile { rel_path, size_bytes, hash: None })
+    });
+    let mut files = sized.collect::<io::Result<Vec<_>>>()?;
+    files.push(BlockFile { rel_path: "meta.json".to_owned(), ..BlockFile::default() });
+    Ok(files)
+}
+
+/// Files of a block in a folder. Not synced: what is measured with them begins after they were written.
+struct Folder(PathBuf);
+
+impl BlockSink for Folder {
+    type File = File;
+
+    fn create(&mut self, rel_path: &str) -> io::Result<File> {
+        File::create(self.0.join(rel_path))
+    }
+
+    fn finish(&mut self, _file: File) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use sarsen_block::{Block, Decode, SampleSet, Source, Tombstones, verify};
+
+    use super::*;
+
+    const HOUR: Timestamp = 3_600_000;
+
+    fn open(bucket: &Path, meta: &BlockMeta) -> Block {
+        let folder = bucket.join(meta.id.to_string());
+        let read =
+            |name: &str| Arc::new(Bytes::from(fs::read(folder.join(name)).unwrap())) as Arc<dyn Source>;
+        let parsed = BlockMeta::parse(&fs::read(folder.join("meta.json")).unwrap()).unwrap();
+        assert_eq!(&parsed, meta);
+        let segments = meta.thanos.as_ref().unwrap().segment_files.iter();
+        let segments = segments.map(|name| read(&format!("chunks/{name}"))).collect();
+        Block::open(read("index"), segments, parsed, Tombstones::default()).unwrap()
+    }
+
+    #[test]
+    fn blocks_hold_what_the_model_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let fleet = Fleet {
+            churn_rounds: 50,
+            gaps_per_mille: 20,
+            interval: 60_000,
+            ..Fleet::steady(100, 1_700_000_000_000)
+        };
+        let start = fleet.start / (2 * HOUR) * 2 * HOUR;
+        let mut shipper = Shipper::new(fleet, &[("tenant_id", "a")], 7);
+        shipper.away.push(start + 3 * HOUR..start + 3 * HOUR + 1_200_000);
+        let metas = shipper.ship_all(folder.path(), start..start + 6 * HOUR, 2 * HOUR).unwrap();
+        assert_eq!(metas.len(), 3);
+        for meta in &metas {
+            let block = open(folder.path(), meta);
+            assert!(verify(&block).is_sound());
+            let mut found = Decode::new(block.select(&[], TimeRange::ALL).unwrap(), TimeRange::ALL);
+            for (labels, samples) in shipper.series(meta.min_time..meta.max_time) {
+                let series = found.next().unwrap().unwrap();
+                assert_eq!((series.labels, series.samples), (labels, samples));
+            }
+            assert!(found.next().unwrap().is_none());
+        }
+        let missed = shipper.series(start + 3 * HOUR..start + 3 * HOUR + 1_200_000).count();
+        assert_eq!(missed, 0);
+    }
+}
