@@ -12,6 +12,7 @@ mod xor2;
 
 use bytes::Bytes;
 
+use crate::codec::Reader;
 use crate::error::Error;
 use crate::sample::{Sample, SampleIter, Value};
 use crate::time::{TimeRange, Timestamp};
@@ -78,15 +79,13 @@ impl Chunk {
         Self { encoding: Encoding::Xor, data: data.into() }
     }
 
-    /// How many samples the header promises.
+    /// How many samples the header promises. Aggregates have as many as their first part, the counts; none if that is missing.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if the header is cut off; [`Error::Invalid`] for aggregates, which have no count of their own.
+    /// [`Error::Corrupt`] if the header is cut off.
     pub fn num_samples(&self) -> Result<u16, Error> {
         let mask = match self.encoding {
-            Encoding::Aggregate => {
-                return Err(Error::invalid("chunk", "an aggregate chunk has no sample count of its own"));
-            }
+            Encoding::Aggregate => return self.num_windows(),
             Encoding::HistogramSt | Encoding::FloatHistogramSt => 0x3FFF,
             Encoding::Xor | Encoding::Histogram | Encoding::FloatHistogram | Encoding::Xor2 => 0xFFFF,
         };
@@ -94,6 +93,16 @@ impl Chunk {
             Some(header) => Ok(u16::from_be_bytes(*header) & mask),
             None => Err(Error::corrupt("chunk", 0, "the sample count is cut off")),
         }
+    }
+
+    /// The samples of the first part of an aggregate: length, encoding byte, and a chunk that begins with its count.
+    fn num_windows(&self) -> Result<u16, Error> {
+        let mut reader = Reader::new("aggregate chunk", &self.data);
+        if reader.uvarint("length of the counts")? == 0 {
+            return Ok(0);
+        }
+        reader.u8("encoding of the counts")?;
+        Ok(u16::from_be_bytes([reader.u8("number of counts")?, reader.u8("number of counts")?]))
     }
 
     /// The samples, decoded one by one.
@@ -214,7 +223,10 @@ mod tests {
         let chunk = |encoding| Chunk { encoding, data: Bytes::from_static(&[0xC1, 0x02, 0]) };
         assert_eq!(chunk(Encoding::Xor2).num_samples().unwrap(), 0xC102);
         assert_eq!(chunk(Encoding::HistogramSt).num_samples().unwrap(), 0x0102);
-        assert!(chunk(Encoding::Aggregate).num_samples().is_err());
+        let aggregate = |data: &'static [u8]| Chunk { encoding: Encoding::Aggregate, data: data.into() };
+        assert_eq!(aggregate(&[9, 1, 0xC1, 2]).num_samples().unwrap(), 0xC102);
+        assert_eq!(aggregate(&[0, 0, 0, 0, 0]).num_samples().unwrap(), 0);
+        assert!(aggregate(&[9, 1, 0xC1]).num_samples().is_err());
         assert!(Chunk::xor(&[0][..]).num_samples().is_err());
         assert!(Chunk::xor(&[0][..]).samples().is_err());
     }

@@ -5,8 +5,11 @@
 //! absolute; float counts are absolute. With schema [`CUSTOM_BUCKETS`] the positive buckets end at the listed bounds and there
 //! are neither a zero bucket nor negative ones.
 
+mod arithmetic;
+mod bounds;
 mod check;
 mod reduce;
+mod side;
 
 /// The schema of histograms whose bucket bounds are listed (Prometheus: `CustomBucketsSchema`).
 pub const CUSTOM_BUCKETS: i32 = -53;
