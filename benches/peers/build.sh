@@ -2,6 +2,7 @@
 # Builds the foreign programs our tests compare with, once, into benches/peers/bin (which git ignores):
 # prometheus and promtool at the version go.mod names, and minio from its own module (the two do not agree on
 # shared dependencies). What is up to date is left alone. About six CPU-minutes on a fresh machine; needs Go.
+# Names as arguments build only those; thanos, which no test needs and measurements do, is built only if named.
 set -euo pipefail
 cd "$(dirname "$0")"
 mkdir -p bin
@@ -22,7 +23,15 @@ build() {
   echo "$stamp" >"bin/$name.stamp"
 }
 
-build promtool . github.com/prometheus/prometheus/cmd/promtool "netgo"
-# Service discoveries are left out: a peer test names its targets, and they are most of the build.
-build prometheus . github.com/prometheus/prometheus/cmd/prometheus "netgo,remove_all_sd"
-build minio minio github.com/minio/minio "kqueue"
+[ $# -gt 0 ] || set -- promtool prometheus minio
+for name in "$@"; do
+  case $name in
+    promtool) build promtool . github.com/prometheus/prometheus/cmd/promtool "netgo" ;;
+    # Service discoveries are left out: a peer test names its targets, and they are most of the build.
+    prometheus) build prometheus . github.com/prometheus/prometheus/cmd/prometheus "netgo,remove_all_sd" ;;
+    minio) build minio minio github.com/minio/minio "kqueue" ;;
+    # As its releases are built, the tag of the label sets included: it decides how much memory a compaction takes.
+    thanos) build thanos thanos github.com/thanos-io/thanos/cmd/thanos "netgo,slicelabels" ;;
+    *) echo "peers: there is no $name" >&2; exit 2 ;;
+  esac
+done

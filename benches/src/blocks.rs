@@ -50,8 +50,10 @@ impl Shipper {
 
     /// What it took of a series within `range`.
     fn samples(&self, life: &Life, range: &Range<Timestamp>) -> Vec<Sample> {
+        let within = |away: &&Range<Timestamp>| away.start < range.end && range.start < away.end;
+        let away: Vec<_> = self.away.iter().filter(within).collect();
         let sent = life.rounds.clone().filter_map(|round| self.fleet.sample(life.series, round));
-        let taken = sent.filter(|(t, _)| range.contains(t) && !self.away.iter().any(|away| away.contains(t)));
+        let taken = sent.filter(|(t, _)| range.contains(t) && !away.iter().any(|away| away.contains(t)));
         taken.map(|(t, value)| Sample::float(t, value)).collect()
     }
 

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -64,7 +65,10 @@ impl BucketPlan {
         for replica in 0..self.replicas {
             let name = replica.to_string();
             let labels = [("tenant_id", "measured"), (REPLICA, name.as_str())];
-            let shipper = Shipper::new(fleet.clone(), &labels, replica);
+            let mut shipper = Shipper::new(fleet.clone(), &labels, replica);
+            if self.replicas > 1 {
+                shipper.away = missed(start..end, self.block, replica);
+            }
             for meta in shipper.ship_all(folder, start..end, self.block)? {
                 made.samples += meta.stats.num_samples;
                 made.bytes += folder_bytes(&folder.join(meta.id.to_string()));
@@ -74,6 +78,14 @@ impl BucketPlan {
         }
         Ok(made)
     }
+}
+
+/// A minute of every block that only this replica missed: from there on its chunks end elsewhere than those of the others, so that
+/// they have to be merged sample by sample.
+fn missed(span: Range<Timestamp>, block: Timestamp, replica: u64) -> Vec<Range<Timestamp>> {
+    let first = span.start + i64::try_from(replica % 100).unwrap_or(0) * 60_000;
+    let starts = (0..).map(|number| first + number * block).take_while(|start| *start < span.end);
+    starts.map(|start| start..start + 60_000).collect()
 }
 
 /// Copies a bucket. Objects are never changed, only added and removed, so links do.
