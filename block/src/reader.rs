@@ -62,6 +62,21 @@ impl Block {
         Ok(Self(Arc::new(Parts { index, segments, meta, tombstones })))
     }
 
+    /// The same block, with more that must not be seen: what is given here stands in place of its own tombstones.
+    #[must_use]
+    pub fn with_tombstones(self, tombstones: Tombstones) -> Self {
+        let parts = match Arc::try_unwrap(self.0) {
+            Ok(parts) => Parts { tombstones, ..parts },
+            Err(shared) => Parts {
+                index: shared.index.clone(),
+                segments: shared.segments.clone(),
+                meta: shared.meta.clone(),
+                tombstones,
+            },
+        };
+        Self(Arc::new(parts))
+    }
+
     /// Who the block is.
     pub fn meta(&self) -> &BlockMeta {
         &self.0.meta

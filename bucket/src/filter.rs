@@ -3,7 +3,7 @@
 //! A filter takes blocks out of a view and says which ones and why, so that they can be counted. Half blocks and marks are left
 //! as they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sarsen_block::{BlockId, BlockMeta, TimeRange};
@@ -22,6 +22,10 @@ pub enum Excluded {
     MarkedForDeletion,
     /// Everything in it is in another block.
     Duplicate,
+    /// Its external labels make it another process' block.
+    Labels,
+    /// Its samples are as far apart as in no block that anybody makes.
+    Resolution,
 }
 
 impl Excluded {
@@ -32,6 +36,8 @@ impl Excluded {
             Self::TooFresh => "too-fresh",
             Self::MarkedForDeletion => "marked-for-deletion",
             Self::Duplicate => "duplicate",
+            Self::Labels => "label-excluded",
+            Self::Resolution => "resolution-excluded",
         }
     }
 }
@@ -56,7 +62,8 @@ pub enum Filter {
         /// How long a marked block still counts.
         delay_s: i64,
     },
-    /// Blocks whose sources are not all in another block of the same labels and resolution. Of equal ones the oldest stays.
+    /// Blocks whose sources are not all in another block of the same labels and resolution. Of equal ones the oldest stays, unless
+    /// another of them was made of it.
     NoDuplicates,
 }
 
@@ -98,6 +105,28 @@ impl Filter {
     }
 }
 
+/// Takes labels off the external labels of all blocks of a view, as a compactor does that brings replicas together. Where none is
+/// left the first of `labels` stays, with the value `deduped`: blocks without labels belong to nobody.
+pub fn remove_labels(view: &mut View, labels: &[String]) {
+    let Some(first) = labels.first() else { return };
+    for meta in view.blocks.values_mut() {
+        let thanos = meta.thanos.as_ref();
+        let concerned = thanos.is_none_or(|own| {
+            own.labels.is_empty() || labels.iter().any(|label| own.labels.contains_key(label))
+        });
+        if concerned {
+            let thanos = Arc::make_mut(meta).thanos.get_or_insert_default();
+            thanos.labels.retain(|name, _| !labels.contains(name));
+            if thanos.labels.is_empty() {
+                thanos.labels.insert(first.clone(), DEDUPED.to_owned());
+            }
+        }
+    }
+}
+
+/// The value of a replica label where no other label is left.
+const DEDUPED: &str = "deduped";
+
 /// Blocks of the same external labels and resolution.
 type Group<'a> = (Option<(&'a BTreeMap<String, String>, i64)>, Vec<&'a Arc<BlockMeta>>);
 
@@ -113,7 +142,13 @@ fn duplicates(blocks: &BTreeMap<BlockId, Arc<BlockMeta>>) -> Vec<BlockId> {
 }
 
 fn duplicates_of((_, mut metas): Group<'_>) -> Vec<BlockId> {
-    metas.sort_by_key(|meta| (std::cmp::Reverse(meta.compaction.sources.len()), meta.id));
+    // A block that was written anew has the sources of the old one, which it stands for.
+    let parents: BTreeSet<BlockId> =
+        metas.iter().flat_map(|meta| meta.compaction.parents.iter().map(|parent| parent.id)).collect();
+    let order = |meta: &&Arc<BlockMeta>| {
+        (std::cmp::Reverse(meta.compaction.sources.len()), parents.contains(&meta.id), meta.id)
+    };
+    metas.sort_by_key(order);
     // For each source the kept blocks that have it: a block is covered if one of them has all of its sources.
     let mut kept_with: BTreeMap<BlockId, Vec<usize>> = BTreeMap::new();
     let mut kept = 0;

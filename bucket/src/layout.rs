@@ -19,6 +19,9 @@ impl Layout {
     /// The folder of chunk segments, without the block's folder.
     pub const CHUNKS: &'static str = "chunks";
 
+    /// What was deleted from the whole bucket; beside the folders of blocks.
+    pub const DELETIONS: &'static str = "sarsen-deletions.json";
+
     /// The folder of a block, without a slash at the end.
     pub fn block(id: BlockId) -> String {
         id.to_string()

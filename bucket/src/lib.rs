@@ -28,17 +28,20 @@ mod bucket;
 mod config;
 #[cfg(feature = "contract")]
 mod contract;
+mod deletions;
 mod download;
 mod error;
 mod filter;
 mod layout;
 mod marker;
+mod md5;
 mod observer;
 mod open;
 mod ranges;
 mod reload;
 mod remove;
 mod retry;
+mod selector;
 mod upload;
 mod view;
 
@@ -48,9 +51,10 @@ pub use config::{
 };
 #[cfg(feature = "contract")]
 pub use contract::{FailingStore, run_contract};
+pub use deletions::{Deletion, Deletions};
 pub use download::download;
 pub use error::{Advice, Error, Place};
-pub use filter::{Excluded, Filter};
+pub use filter::{Excluded, Filter, remove_labels};
 pub use layout::Layout;
 pub use marker::{MarkKind, Marker, Reason};
 pub use observer::{BucketObserver, Finished, NoTime, Operation, Outcome, Timer, Unobserved, Wait};
@@ -58,5 +62,6 @@ pub use ranges::{DEFAULT_GAP, coalesce, get_ranges};
 pub use reload::{Reload, Reloading};
 pub use remove::remove;
 pub use retry::Retry;
+pub use selector::Selector;
 pub use upload::{UploadOptions, Uploaded, upload};
 pub use view::{Fetcher, Partial, View};

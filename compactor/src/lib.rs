@@ -1,3 +1,48 @@
 //! Plan, merge, deduplicate, downsample, retain: jobs over a bucket of blocks.
+//!
+//! [`plan`] says what is due: a pure function from what a bucket holds ([`Situation`]), a time and the [`Options`] to [`Job`]s.
+//! It reads no block and changes nothing.
+//!
+//! ```
+//! use std::collections::BTreeSet;
+//! use sarsen_bucket::{Deletions, View};
+//! use sarsen_compactor::{Options, Situation, plan};
+//!
+//! let options = Options::default();
+//! options.check()?;
+//! let situation = Situation {
+//!     view: &View::default(),
+//!     now_ms: 1_700_000_000_000,
+//!     resting: &BTreeSet::new(),
+//!     damaged: &BTreeSet::new(),
+//!     deletions: &Deletions::default(),
+//! };
+//! assert!(plan(&situation, &options).jobs.is_empty());
+//! # Ok::<(), sarsen_compactor::Error>(())
+//! ```
+//!
+//! The rooms, in reading order: `options`; `group` (which blocks may meet), `sift` (which are looked at), `select` and `choose` (what is
+//! merged next), `grow` (the merges of a group), `cover`, `retain` and `due` (what a single block needs), `plan` (all of it).
+//! `DESIGN.md` argues why.
 
 #![forbid(unsafe_code)]
+
+mod choose;
+mod cover;
+mod due;
+mod error;
+mod group;
+mod grow;
+mod options;
+mod plan;
+mod retain;
+mod select;
+mod sift;
+
+pub use choose::{Choice, Limits, choose};
+pub use error::{Advice, Error};
+pub use group::{Group, GroupKey, shared_extensions};
+pub use options::{Options, Retention, RetentionOverride};
+pub use plan::{Backlog, Job, Kept, Later, Outdated, Plan, Situation, Stage, Work, plan};
+pub use retain::retain;
+pub use select::{Candidate, Cause, Rules, Selected, select};

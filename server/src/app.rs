@@ -84,7 +84,7 @@ impl Server {
 
 /// `moved_in`: a directory that Prometheus may have left, to be taken over before the databases are opened.
 async fn serve(config: ReceiveConfig, company: Company, moved_in: Option<PathBuf>) -> Result<(), Failure> {
-    crate::descriptors::raise_limit();
+    crate::resources::prepare();
     let registry = Registry::new();
     let probe = Probe::new(&registry, "receive");
     let objstore = config.objstore.clone().map(Objstore::open).transpose().map_err(Failure::Usage)?;

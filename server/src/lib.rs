@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `cli` | which role, what it prints about itself, what the process ends with |
 //! | `config/` | text and flags to checked settings |
-//! | `descriptors` | as many open files as the system allows |
+//! | `resources` | what a server asks of the system before it begins |
 //! | `logging` | log lines as Thanos' programs write them |
 //! | `metrics/` | what the outside sees of our doings |
 //! | `wire/` | foreign bytes to our nouns and back |
@@ -26,8 +26,6 @@ mod cli;
 #[cfg(feature = "receive")]
 mod clock;
 mod config;
-#[cfg(feature = "receive")]
-mod descriptors;
 mod go_float;
 mod logging;
 #[cfg(feature = "receive")]
@@ -38,6 +36,8 @@ mod net;
 mod objstore;
 #[cfg(feature = "receive")]
 pub mod receive;
+#[cfg(feature = "receive")]
+mod resources;
 #[cfg(feature = "standalone")]
 mod standalone;
 #[cfg(feature = "receive")]

@@ -8,13 +8,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::{self, Scope};
 
 use sarsen_block::{Sample, SeriesNo, Timestamp};
 use sarsen_wal::{Disk, Part, Position, Record, Samples, SeriesId, Step};
 
 use crate::error::Error;
 use crate::exemplars::ExemplarRef;
-use crate::head::Head;
+use crate::head::{Head, Restoring};
 use crate::options::OnDamage;
 use crate::report::{Lost, OpenReport};
 
@@ -97,50 +98,79 @@ fn replay_once(
 ) -> Result<Ending, Error> {
     let mut walk = sarsen_wal::replay(Arc::clone(disk), directory, None)?;
     let mut scratch = Vec::new();
-    loop {
-        match walk.next()? {
-            Step::Record(logged) => {
-                if logged.part == Part::Log
-                    && let Some(end) = recovery.resume_at.filter(|end| logged.position >= *end)
-                {
-                    return Ok(Ending::At(end));
+    thread::scope(|scope| {
+        let mut filling = Filling { head, report, restoring: None };
+        let ending = loop {
+            match walk.next()? {
+                Step::Record(logged) => {
+                    if logged.part == Part::Log
+                        && let Some(end) = recovery.resume_at.filter(|end| logged.position >= *end)
+                    {
+                        break Ending::At(end);
+                    }
+                    filling.report.records += 1;
+                    filling.apply(scope, logged.record(&mut scratch)?)?;
+                    filling.head.spill_files().write_some()?;
                 }
-                report.records += 1;
-                apply(logged.record(&mut scratch)?, head, report)?;
-                head.spill_files().write_some()?;
+                Step::End(end) => {
+                    let limit = recovery.resume_at.unwrap_or(end.position);
+                    break Ending::At(end.position.min(limit));
+                }
+                Step::Damage(damage) => {
+                    // Behind the place where a latched log counts, anything may lie.
+                    let place = Position { segment: damage.segment, offset: damage.offset };
+                    break match recovery.resume_at {
+                        Some(end) if damage.part == Part::Log && place >= end => Ending::At(end),
+                        _ => Ending::Damaged(damage),
+                    };
+                }
             }
-            Step::End(end) => {
-                let limit = recovery.resume_at.unwrap_or(end.position);
-                return Ok(Ending::At(end.position.min(limit)));
-            }
-            Step::Damage(damage) => {
-                // Behind the place where a latched log counts, anything may lie.
-                let place = Position { segment: damage.segment, offset: damage.offset };
-                return Ok(match recovery.resume_at {
-                    Some(end) if damage.part == Part::Log && place >= end => Ending::At(end),
-                    _ => Ending::Damaged(damage),
-                });
-            }
+        };
+        filling.end_restoring()?;
+        Ok(ending)
+    })
+}
+
+/// A head that is being filled.
+struct Filling<'a, 'scope> {
+    head: &'a mut Head,
+    report: &'a mut OpenReport,
+    /// While a checkpoint brings series: the thread that makes them findable.
+    restoring: Option<Restoring<'scope>>,
+}
+
+impl<'scope> Filling<'_, 'scope> {
+    fn apply(&mut self, scope: &'scope Scope<'scope, '_>, record: Record<'_>) -> Result<(), Error> {
+        let Record::State(state) = record else {
+            self.end_restoring()?;
+            return apply(record, self.head, self.report);
+        };
+        let restoring = self.restoring.get_or_insert_with(|| self.head.begin_restoring(scope));
+        let restored = self.head.restore_state(state, restoring)?;
+        self.report.orphans += restored.lost_series;
+        self.report.lost.extend(restored.missing_files.into_iter().map(|number| Lost {
+            in_checkpoint: true,
+            segment: u64::from(number),
+            offset: 0,
+            why: format!("spill file {number} is missing, or shorter than the checkpoint says"),
+            bytes: 0,
+            series: 0,
+            samples: 0,
+        }));
+        Ok(())
+    }
+
+    fn end_restoring(&mut self) -> Result<(), Error> {
+        if let Some(restoring) = self.restoring.take() {
+            self.report.orphans += self.head.end_restoring(restoring)?;
         }
+        Ok(())
     }
 }
 
 fn apply(record: Record<'_>, head: &mut Head, report: &mut OpenReport) -> Result<(), Error> {
     let floor = head.times.floor;
     match record {
-        Record::State(state) => {
-            let restored = head.restore_state(state)?;
-            report.orphans += restored.lost_series;
-            report.lost.extend(restored.missing_files.into_iter().map(|number| Lost {
-                in_checkpoint: true,
-                segment: u64::from(number),
-                offset: 0,
-                why: format!("spill file {number} is missing, or shorter than the checkpoint says"),
-                bytes: 0,
-                series: 0,
-                samples: 0,
-            }));
-        }
         Record::Births(mut births) => {
             while let Some((id, labels)) = births.next()? {
                 head.restore_series(number(id)?, labels)?;

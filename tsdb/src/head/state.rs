@@ -8,11 +8,13 @@
 use std::ops::Range;
 
 use sarsen_block::codec::{Reader, put_str, put_uvarint, put_varint};
-use sarsen_block::{Error as BlockError, LabelsRef, SeriesNo, Timestamp};
+use sarsen_block::{Error as BlockError, LabelsRef, SeriesHasher, SeriesNo, Timestamp};
 use sarsen_wal::SeriesId;
 
+use super::postings::MemPostings;
+use super::restoring::{Lists, Restoring};
 use super::series::MemSeries;
-use super::symbols::LabelNo;
+use super::symbols::{LabelNo, Symbols};
 use super::{Head, SpillState};
 use crate::error::Error;
 
@@ -115,11 +117,15 @@ impl Head {
         (turns.end as usize) < self.exemplars.len()
     }
 
-    /// Takes up one record of a checkpoint.
+    /// Takes up one record of a checkpoint; what finds the series goes to the second thread.
     ///
     /// # Errors
     /// [`Error::Block`] if the bytes are no such record; [`Error::Full`] if references have run out.
-    pub(crate) fn restore_state(&mut self, record: &[u8]) -> Result<Restored, Error> {
+    pub(crate) fn restore_state(
+        &mut self,
+        record: &[u8],
+        restoring: &Restoring<'_>,
+    ) -> Result<Restored, Error> {
         let mut reader = Reader::new("checkpoint", record);
         match reader.u8("kind")? {
             BEGINNING => {
@@ -130,8 +136,11 @@ impl Head {
                 }
                 Ok(Restored::default())
             }
-            LABELS => self.restore_labels(&mut reader).map(|()| Restored::default()),
-            SERIES => self.restore_page(&mut reader),
+            LABELS => {
+                restoring.labels(record.get(1..).unwrap_or_default());
+                Ok(Restored::default())
+            }
+            SERIES => self.restore_page(&mut reader, restoring),
             SPILL => {
                 let next = reader.uvarint("next spill file")?;
                 self.spill_files().skip_numbers(narrow(&reader, next)?);
@@ -150,24 +159,14 @@ impl Head {
         }
     }
 
-    fn restore_labels(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
-        let mut number = narrow(reader, reader.clone().uvarint("first label")?)?;
-        reader.uvarint("first label")?;
-        while reader.remaining() > 0 {
-            let field = reader.str("label")?;
-            let no = LabelNo(number);
-            if self.symbols.restore(&self.hasher, no, field) {
-                let (name, _) = LabelsRef::trusted(field).iter().next().unwrap_or_default();
-                self.postings.add_label(no, name);
-            }
-            number = number.saturating_add(1);
-        }
-        Ok(())
-    }
-
-    fn restore_page(&mut self, reader: &mut Reader<'_>) -> Result<Restored, Error> {
+    fn restore_page(
+        &mut self,
+        reader: &mut Reader<'_>,
+        restoring: &Restoring<'_>,
+    ) -> Result<Restored, Error> {
         let (mut number, mut lost_series) = (0, 0);
-        let mut text = Vec::new();
+        let mut lists = Lists::default();
+        let mut page = Vec::new();
         while reader.remaining() > 0 {
             number += reader.uvarint("series")?;
             let no = SeriesNo(narrow(reader, number)?);
@@ -176,17 +175,23 @@ impl Head {
             let mut series = MemSeries::new(sarsen_block::SeriesHash(0), place);
             series.restore_state(&mut self.store, reader)?;
             series.drop_before(&mut self.store, self.times.floor);
-            let is_known = self.complete(no, &mut series, &mut text);
-            if !is_known || self.series.get(no).is_some() {
+            let rises = page.last().is_none_or(|&(last, _)| last < no);
+            if !rises || self.series.get(no).is_some() {
                 series.drop_before(&mut self.store, Timestamp::MAX);
                 self.label_lists.free(place);
-                self.series.skip(no);
                 lost_series += 1;
                 continue;
             }
-            self.map.insert(series.hash().0, no.0);
-            self.series.insert(no, series);
+            if let Some(oldest) = series.oldest() {
+                self.counts.chunks += 1;
+                self.times.max = self.times.max.max(series.newest().t);
+                self.note_time(oldest);
+            }
+            lists.push(no, list);
+            page.push((no, series));
         }
+        self.series.insert_all(page);
+        restoring.series(lists);
         self.store.spill.suit(self.series.count());
         Ok(Restored { lost_series, ..Restored::default() })
     }
@@ -205,28 +210,6 @@ impl Head {
         }
     }
 
-    /// Hashes a series anew and enters it with its labels; `false` if one of them is not known.
-    fn complete(&mut self, no: SeriesNo, series: &mut MemSeries, text: &mut Vec<u8>) -> bool {
-        text.clear();
-        for label in self.label_numbers(series) {
-            match self.symbols.text(label) {
-                [] => return false,
-                field => text.extend_from_slice(field),
-            }
-        }
-        series.set_hash(self.hasher.hash(LabelsRef::trusted(text)));
-        let list = self.label_lists.get(series.labels);
-        for label in label_numbers(list) {
-            self.postings.add(label, no);
-        }
-        if let Some(oldest) = series.oldest() {
-            self.counts.chunks += 1;
-            self.times.max = self.times.max.max(series.newest().t);
-            self.note_time(oldest);
-        }
-        true
-    }
-
     fn note_time(&mut self, t: Timestamp) {
         self.times.min = self.times.min.min(t.max(self.times.floor));
     }
@@ -237,6 +220,27 @@ pub(crate) fn put_spill(next: u32, files: &[SpillState], out: &mut Vec<u8>) {
     out.push(SPILL);
     put_uvarint(out, u64::from(next));
     SpillState::put_all(files, out);
+}
+
+/// Takes up the texts of labels: the number of the first, then text behind text.
+pub(super) fn restore_labels(
+    reader: &mut Reader<'_>,
+    hasher: &SeriesHasher,
+    symbols: &mut Symbols,
+    postings: &mut MemPostings,
+) -> Result<(), Error> {
+    let first = reader.uvarint("first label")?;
+    let mut number = narrow(reader, first)?;
+    while reader.remaining() > 0 {
+        let field = reader.str("label")?;
+        let no = LabelNo(number);
+        if symbols.restore(hasher, no, field) {
+            let (name, _) = LabelsRef::trusted(field).iter().next().unwrap_or_default();
+            postings.add_label(no, name);
+        }
+        number = number.saturating_add(1);
+    }
+    Ok(())
 }
 
 fn narrow(reader: &Reader<'_>, value: u64) -> Result<u32, BlockError> {

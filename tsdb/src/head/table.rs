@@ -148,6 +148,29 @@ impl SeriesTable {
         self.next = self.next.max(no.0.saturating_add(1));
     }
 
+    /// Puts series of one page in, with rising numbers that it does not have yet. As one, because a page with holes costs
+    /// its whole length with every single one.
+    pub(super) fn insert_all(&mut self, series: Vec<(SeriesNo, MemSeries)>) {
+        let Some(&(last, _)) = series.last() else { return };
+        let number = last.0 as usize / PAGE_SERIES;
+        if number >= self.pages.len() {
+            self.pages.resize_with(number + 1, Page::default);
+        }
+        let is_one_page = series.iter().all(|(no, _)| no.0 as usize / PAGE_SERIES == number);
+        match self.pages.get_mut(number) {
+            Some(page) if is_one_page && page.records.is_empty() => {
+                let slot = |no: SeriesNo| no.0 as usize % PAGE_SERIES;
+                let is_dense = slot(last) + 1 == series.len();
+                page.ranks =
+                    (!is_dense).then(|| Box::new(Ranks::from_living(series.iter().map(|&(no, _)| slot(no)))));
+                self.count += series.len();
+                self.next = self.next.max(last.0.saturating_add(1));
+                page.records = series.into_iter().map(|(_, series)| series).collect();
+            }
+            _ => series.into_iter().for_each(|(no, series)| self.insert(no, series)),
+        }
+    }
+
     /// Takes one series out.
     pub(super) fn remove(&mut self, no: SeriesNo) -> Option<MemSeries> {
         let page = self.pages.get_mut(no.0 as usize / PAGE_SERIES)?;

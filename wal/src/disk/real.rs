@@ -2,9 +2,14 @@
 //!
 //! `sync` is `fdatasync`, which on Linux includes the length; `sync_dir` is `fsync` of the directory; the lock is
 //! `flock`, as Prometheus takes it on its own `lock` file, so each of the two refuses a directory that the other has.
+//!
+//! A long file that is written in one go (a checkpoint, a spill file, a block) and synced only at its end would bring the
+//! disk everything at once, and the sync of a few bytes of log beside it would wait for all of that. So the system is told to
+//! begin writing a stretch as soon as it is full; nobody waits for it.
 
 use std::fs;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +27,25 @@ struct RealFile {
     file: fs::File,
     /// Where the next append goes.
     end: AtomicU64,
+    /// Bytes before this are on their way to the disk, or were there when the file was opened.
+    begun: AtomicU64,
+}
+
+/// So many bytes are sent on their way at once; a multiple of every page size.
+const STRETCH: u64 = 1 << 20;
+
+impl RealFile {
+    /// Has the system begin to write what is complete up to `end`. Saying that pages will not be needed does that on Linux:
+    /// they are dirty, so they are written and stay.
+    fn begin_writing(&self, end: u64) {
+        let begun = self.begun.load(Ordering::Relaxed);
+        let full = end - end % STRETCH;
+        if let Some(length) = NonZeroU64::new(full.saturating_sub(begun)) {
+            self.begun.store(full, Ordering::Relaxed);
+            // It is a hint: a file system without it writes when it syncs.
+            let _ = rustix::fs::fadvise(&self.file, begun, Some(length), rustix::fs::Advice::DontNeed);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -42,7 +66,8 @@ impl Drop for RealLock {
 
 fn opened(file: fs::File) -> io::Result<Box<dyn File>> {
     let end = file.metadata()?.len();
-    Ok(Box::new(RealFile { file, end: AtomicU64::new(end) }))
+    let begun = AtomicU64::new(end - end % STRETCH);
+    Ok(Box::new(RealFile { file, end: AtomicU64::new(end), begun }))
 }
 
 fn entry(name: String, metadata: &fs::Metadata) -> Entry {
@@ -138,7 +163,9 @@ impl File for RealFile {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
         let end = self.end.load(Ordering::Acquire);
         self.file.write_all_at(bytes, end)?;
-        self.end.store(end.saturating_add(bytes.len() as u64), Ordering::Release);
+        let end = end.saturating_add(bytes.len() as u64);
+        self.end.store(end, Ordering::Release);
+        self.begin_writing(end);
         Ok(())
     }
 
@@ -166,6 +193,7 @@ impl File for RealFile {
     fn cut(&self, size: u64) -> io::Result<()> {
         self.file.set_len(size)?;
         self.end.store(size, Ordering::Release);
+        self.begun.store(size - size % STRETCH, Ordering::Relaxed);
         Ok(())
     }
 }
