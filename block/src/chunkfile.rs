@@ -27,9 +27,9 @@ const MAX_LENGTH_LEN: usize = 5;
 const CRC_LEN: usize = 4;
 const OBJECT: &str = "chunk file";
 
-/// What a chunk counts towards the limit of a file: the length field is charged at its longest.
-const fn charged(chunk: &Chunk) -> u64 {
-    (MAX_LENGTH_LEN + 1 + CRC_LEN) as u64 + chunk.data.len() as u64
+/// What a chunk of `data_len` bytes of data counts towards the limit of a file: the length field is charged at its longest.
+const fn charged(data_len: usize) -> u64 {
+    (MAX_LENGTH_LEN + 1 + CRC_LEN) as u64 + data_len as u64
 }
 
 /// Writes chunks, series by series, and begins a new file when one is full. The files belong to the caller, who opens and closes
@@ -39,13 +39,27 @@ pub struct ChunkFileWriter<W> {
     limit: u64,
     /// The open file, its number and how many bytes it holds.
     open: Option<(W, u32, u64)>,
+    batch: Batch,
     record: Vec<u8>,
+}
+
+/// What the chunks of one series have filled so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct Batch {
+    /// Bytes of the open file when the series began.
+    started: u64,
+    /// Whether no file was begun since.
+    is_first: bool,
+    /// Whether there was a chunk.
+    has_chunks: bool,
+    charged: u64,
 }
 
 impl<W: Write> ChunkFileWriter<W> {
     /// Files of about `limit` bytes; only a single chunk that is longer makes a file longer.
     pub const fn new(limit: u64) -> Self {
-        Self { limit, open: None, record: Vec::new() }
+        let batch = Batch { started: 0, is_first: true, has_chunks: false, charged: 0 };
+        Self { limit, open: None, batch, record: Vec::new() }
     }
 
     /// Writes the chunks of one series and appends their references to `refs`, in order.
@@ -61,29 +75,68 @@ impl<W: Write> ChunkFileWriter<W> {
         refs: &mut Vec<ChunkRef>,
         mut next_file: impl FnMut(Option<W>, u32) -> io::Result<W>,
     ) -> Result<(), Error> {
-        let started = self.open.as_ref().map_or(0, |(_, _, written)| *written);
-        let mut first_batch = true;
-        let mut batch = 0;
-        for (i, TimedChunk { chunk, .. }) in chunks.iter().enumerate() {
-            batch += charged(chunk);
-            // As in Prometheus, a series that meets a file in use is measured against what is left of it; all other batches
-            // are measured against a whole file, whatever part of the series lies in the present one.
-            let cut = if first_batch && started > CHUNK_FILE_HEADER_LEN as u64 {
-                let cut = batch + started > self.limit;
-                first_batch = !cut;
-                cut
-            } else {
-                i > 0 && batch + CHUNK_FILE_HEADER_LEN as u64 > self.limit
-            };
-            if cut {
-                batch = charged(chunk);
-            }
-            if cut || self.open.is_none() {
-                self.begin_file(&mut next_file)?;
-            }
-            refs.push(self.write_record(chunk)?);
+        self.begin_series();
+        for TimedChunk { chunk, .. } in chunks {
+            refs.push(self.write_chunk(chunk, &mut next_file)?);
         }
         Ok(())
+    }
+
+    /// What is written from now on belongs to another series.
+    pub(crate) fn begin_series(&mut self) {
+        let started = self.open.as_ref().map_or(0, |(_, _, written)| *written);
+        self.batch = Batch { started, is_first: true, has_chunks: false, charged: 0 };
+    }
+
+    /// Writes the next chunk of a series.
+    pub(crate) fn write_chunk(
+        &mut self,
+        chunk: &Chunk,
+        next_file: &mut impl FnMut(Option<W>, u32) -> io::Result<W>,
+    ) -> Result<ChunkRef, Error> {
+        if u32::try_from(chunk.data.len()).is_err() {
+            return Err(too_many());
+        }
+        let mut record = std::mem::take(&mut self.record);
+        put_record(&mut record, chunk);
+        let written = self.write_record(&record, chunk.data.len(), next_file);
+        self.record = record;
+        written
+    }
+
+    /// Writes the next chunk of a series, whose record was found in another file: `data_len` of its bytes are the data.
+    #[inline]
+    pub(crate) fn write_record(
+        &mut self,
+        record: &[u8],
+        data_len: usize,
+        next_file: &mut impl FnMut(Option<W>, u32) -> io::Result<W>,
+    ) -> Result<ChunkRef, Error> {
+        let batch = &mut self.batch;
+        batch.charged += charged(data_len);
+        // As in Prometheus, a series that meets a file in use is measured against what is left of it; all other batches
+        // are measured against a whole file, whatever part of the series lies in the present one.
+        let cut = if batch.is_first && batch.started > CHUNK_FILE_HEADER_LEN as u64 {
+            let cut = batch.charged + batch.started > self.limit;
+            batch.is_first = !cut;
+            cut
+        } else {
+            batch.has_chunks && batch.charged + CHUNK_FILE_HEADER_LEN as u64 > self.limit
+        };
+        if cut {
+            batch.charged = charged(data_len);
+        }
+        batch.has_chunks = true;
+        if cut || self.open.is_none() {
+            self.begin_file(next_file)?;
+        }
+        let Some((file, number, written)) = &mut self.open else {
+            return Err(Error::invalid("chunk file", "no file was begun"));
+        };
+        let offset = u32::try_from(*written).map_err(|_| too_many())?;
+        file.write_all(record).map_err(|e| Error::io("writing a chunk file", e))?;
+        *written += record.len() as u64;
+        Ok(ChunkRef::new(*number, offset))
     }
 
     /// The file that is still open, if any chunk was written.
@@ -91,6 +144,7 @@ impl<W: Write> ChunkFileWriter<W> {
         self.open.map(|(file, ..)| file)
     }
 
+    #[cold]
     fn begin_file(
         &mut self,
         next_file: &mut impl FnMut(Option<W>, u32) -> io::Result<W>,
@@ -103,19 +157,6 @@ impl<W: Write> ChunkFileWriter<W> {
         file.write_all(&HEADER).map_err(|e| Error::io("writing a chunk file", e))?;
         self.open = Some((file, number, CHUNK_FILE_HEADER_LEN as u64));
         Ok(())
-    }
-
-    fn write_record(&mut self, chunk: &Chunk) -> Result<ChunkRef, Error> {
-        let Some((file, number, written)) = &mut self.open else {
-            return Err(Error::invalid("chunk file", "no file was begun"));
-        };
-        let (Ok(offset), Ok(_)) = (u32::try_from(*written), u32::try_from(chunk.data.len())) else {
-            return Err(too_many());
-        };
-        put_record(&mut self.record, chunk);
-        file.write_all(&self.record).map_err(|e| Error::io("writing a chunk file", e))?;
-        *written += self.record.len() as u64;
-        Ok(ChunkRef::new(*number, offset))
     }
 }
 
@@ -185,21 +226,39 @@ pub fn record_len(head: &[u8], at: ChunkRef) -> Result<u64, Error> {
 /// # Errors
 /// [`Error::Corrupt`] if the record is cut off, its checksum is wrong or its encoding is unknown.
 pub fn read_chunk(bytes: &Bytes, at: ChunkRef) -> Result<Chunk, Error> {
-    let (prefix, len) = record_lengths(bytes, at)?;
-    let end = prefix.saturating_add(1).saturating_add(len);
-    let (Some(checked), Some(stored)) =
-        (bytes.get(prefix..end), bytes.get(end..).and_then(<[u8]>::first_chunk::<CRC_LEN>))
-    else {
-        return Err(corrupt(at, format!("the chunk has {len} bytes, the file ends before")));
-    };
-    let (stored, found) = (u32::from_be_bytes(*stored), crc32c(checked));
-    if stored != found {
-        return Err(corrupt(at, format!("checksum {found:08x}, {stored:08x} is stored")));
+    let record = Record::read(bytes, at)?;
+    Ok(Chunk { encoding: record.encoding, data: bytes.slice_ref(record.data) })
+}
+
+/// A chunk as it lies in its file, checked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Record<'a> {
+    /// All of it: length, encoding, data, checksum.
+    pub(crate) bytes: &'a [u8],
+    pub(crate) encoding: Encoding,
+    pub(crate) data: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// The record at `at`, with which `bytes` begin.
+    #[inline]
+    pub(crate) fn read(bytes: &'a [u8], at: ChunkRef) -> Result<Self, Error> {
+        let (prefix, len) = record_lengths(bytes, at)?;
+        let end = prefix.saturating_add(1).saturating_add(len);
+        let (Some(checked), Some(stored)) =
+            (bytes.get(prefix..end), bytes.get(end..).and_then(<[u8]>::first_chunk::<CRC_LEN>))
+        else {
+            return Err(corrupt(at, format!("the chunk has {len} bytes, the file ends before")));
+        };
+        let (stored, found) = (u32::from_be_bytes(*stored), crc32c(checked));
+        if stored != found {
+            return Err(corrupt(at, format!("checksum {found:08x}, {stored:08x} is stored")));
+        }
+        let (&byte, data) = checked.split_first().unwrap_or((&0, &[]));
+        let encoding = Encoding::from_byte(byte)
+            .ok_or_else(|| corrupt(at, format!("chunk encoding {byte} is unknown")))?;
+        Ok(Self { bytes: bytes.get(..end + CRC_LEN).unwrap_or_default(), encoding, data })
     }
-    let byte = checked.first().copied().unwrap_or_default();
-    let encoding =
-        Encoding::from_byte(byte).ok_or_else(|| corrupt(at, format!("chunk encoding {byte} is unknown")))?;
-    Ok(Chunk { encoding, data: bytes.slice(prefix + 1..end) })
 }
 
 /// Reads a chunk file from front to back, with no more than one record in memory.

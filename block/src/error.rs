@@ -5,6 +5,8 @@
 
 use std::io;
 
+use crate::meta::BlockId;
+
 /// Bytes that do not have the form their format asks for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{object} at offset {offset}: {what}")]
@@ -41,6 +43,15 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Something about one of the several blocks that an operation was given.
+    #[error("block {id}: {source}")]
+    Block {
+        /// Which of them.
+        id: BlockId,
+        /// What about it.
+        #[source]
+        source: Box<Error>,
+    },
 }
 
 /// What a caller should do about an error.
@@ -70,12 +81,30 @@ impl Error {
         Self::Io { what: what.into(), source }
     }
 
+    /// The same error, said of one block among several.
+    #[must_use]
+    pub fn in_block(self, id: BlockId) -> Self {
+        match self {
+            Self::Block { .. } => self,
+            other => Self::Block { id, source: Box::new(other) },
+        }
+    }
+
+    /// The block that is at fault, if the operation was given several and one of them is.
+    pub const fn block(&self) -> Option<BlockId> {
+        match self {
+            Self::Block { id, .. } => Some(*id),
+            _ => None,
+        }
+    }
+
     /// Retry, refuse or set aside.
     pub fn advice(&self) -> Advice {
         match self {
             Self::Corrupt(_) => Advice::SetAside,
             Self::Invalid { .. } => Advice::Refuse,
             Self::Io { .. } => Advice::Retry,
+            Self::Block { source, .. } => source.advice(),
         }
     }
 }

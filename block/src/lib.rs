@@ -45,12 +45,13 @@
 //! ```
 //!
 //! The rooms, in reading order: `time`, `labels` (with `regex`), `histogram` and `sample`, `chunk` (on `bits`) and `chunkfile`;
-//! `postings`, then `index`; `meta` (on `json`) and `tombstones`; `writer`, `reader`, `rewrite`, `verify` for whole blocks;
+//! `postings`, then `index`; `meta` (on `json`) and `tombstones`; `writer`, `reader`, `rewrite`, `verify`, `checks` for whole blocks;
 //! `series` for the streams that come out. `codec`, `source` and `error` are under all of them. `FORMAT.md` draws every byte.
 
 #![forbid(unsafe_code)]
 
 mod bits;
+mod checks;
 mod chunk;
 mod chunkfile;
 pub mod codec;
@@ -72,6 +73,7 @@ mod tombstones;
 mod verify;
 mod writer;
 
+pub use checks::{Checks, SectionCheck, SegmentCheck};
 pub use chunk::{
     Appended, Chunk, ChunkCut, ChunkEnd, ChunkIter, ChunkMeta, ChunkRef, EncodeOptions, Encoding,
     HistogramChunk, HistogramCut, HistogramIter, ResetHeader, TimedChunk, Xor2Appender, Xor2Iter,
@@ -99,9 +101,11 @@ pub use postings::{
 pub use reader::{Block, BlockChunkSet};
 pub use rewrite::{Ancestry, RewriteOptions, Rewritten, rewrite};
 pub use sample::{NORMAL_NAN_BITS, STALE_NAN_BITS, Sample, SampleIter, Value, is_stale};
-pub use series::{Aggregates, ChunkSeries, ChunkSet, Decode, Merge, SampleSeries, SampleSet, decode_chunks};
+pub use series::{
+    Aggregates, ChunkSeries, ChunkSet, Decode, Merge, Overlap, SampleSeries, SampleSet, decode_chunks,
+};
 pub use source::Source;
 pub use time::{TimeRange, Timestamp};
 pub use tombstones::Tombstones;
-pub use verify::{Fault, MAX_FAULTS, Report, verify};
+pub use verify::{Fault, MAX_FAULTS, Report, verify, verify_quick};
 pub use writer::{BlockSink, BlockWriter, BlockWriterOptions, WrittenBlock};

@@ -4,7 +4,7 @@
 //! Series come out in label order, because that is the order of their numbers. Chunks are read and checked one series
 //! at a time, through buffers of bounded size. What a tombstone covers never leaves this room: a chunk wholly inside is
 //! dropped without being read, a chunk partly inside is decoded and encoded anew without the deleted samples. Chunks that
-//! overlap the asked range are given whole: [`Decode`](crate::Decode) clips. Only for a rewrite are they clipped here.
+//! overlap the asked range are given whole: [`Decode`](crate::Decode) clips.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::chunk::{Chunk, ChunkMeta, ChunkRef, TimedChunk};
 use crate::chunkfile::{
-    CHUNK_FILE_HEADER_LEN, RECORD_HEAD_LEN, check_chunk_file_header, read_chunk, record_len,
+    CHUNK_FILE_HEADER_LEN, RECORD_HEAD_LEN, Record, check_chunk_file_header, read_chunk, record_len,
 };
 use crate::error::Error;
 use crate::index::{IndexReader, IndexSeries, SeriesCursor};
@@ -21,8 +21,10 @@ use crate::meta::BlockMeta;
 use crate::postings::{SeriesNo, select_postings};
 use crate::series::{ChunkSeries, ChunkSet};
 use crate::source::{Source, Window};
-use crate::time::{TimeRange, Timestamp};
+use crate::time::TimeRange;
 use crate::tombstones::Tombstones;
+
+const OBJECT: &str = "chunk file";
 
 /// A block, open for reading.
 #[derive(Debug, Clone)]
@@ -53,12 +55,37 @@ impl Block {
         meta: BlockMeta,
         tombstones: Tombstones,
     ) -> Result<Self, Error> {
+        let index = IndexReader::open(index)?;
+        Self::with_index(index, segments, meta, tombstones)
+    }
+
+    /// Opens a block, but reads and checks the symbols and the table of postings only when they are first asked for. A block that is
+    /// only to be rewritten, or verified quickly, or gone through series by series, is opened so: it takes no memory that
+    /// grows with the number of symbols.
+    ///
+    /// # Errors
+    /// `Corrupt` if the head of a file or the table of contents is damaged, `Io` if reading fails.
+    pub fn open_unread(
+        index: Arc<dyn Source>,
+        segments: Vec<Arc<dyn Source>>,
+        meta: BlockMeta,
+        tombstones: Tombstones,
+    ) -> Result<Self, Error> {
+        let index = IndexReader::open_unread(index)?;
+        Self::with_index(index, segments, meta, tombstones)
+    }
+
+    fn with_index(
+        index: IndexReader,
+        segments: Vec<Arc<dyn Source>>,
+        meta: BlockMeta,
+        tombstones: Tombstones,
+    ) -> Result<Self, Error> {
         for (number, segment) in (0u32..).zip(&segments) {
             let end = segment.len().min(CHUNK_FILE_HEADER_LEN as u64);
             let header = segment.read(0..end).map_err(|e| Error::io("reading a chunk file", e))?;
             check_chunk_file_header(&header, number)?;
         }
-        let index = IndexReader::open(index)?;
         Ok(Self(Arc::new(Parts { index, segments, meta, tombstones })))
     }
 
@@ -98,14 +125,17 @@ impl Block {
     }
 
     /// The names of all labels, rising.
-    pub fn label_names(&self) -> Vec<Vec<u8>> {
-        self.0.index.label_names().map(<[u8]>::to_vec).collect()
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` if the block was opened unread and its table of postings is damaged or cannot be read.
+    pub fn label_names(&self) -> Result<Vec<Vec<u8>>, Error> {
+        Ok(self.0.index.label_names()?.map(<[u8]>::to_vec).collect())
     }
 
     /// The values of one label, rising.
     ///
     /// # Errors
-    /// Does not fail for a block that could be opened.
+    /// As [`label_names`](Self::label_names).
     pub fn label_values(&self, name: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
         Ok(self.0.index.label_values(name)?.into_iter().map(<[u8]>::to_vec).collect())
     }
@@ -139,26 +169,31 @@ impl Block {
         self.0.chunk(at, window)
     }
 
+    /// The whole record of a chunk, through a window on the chunk's file.
+    #[inline]
+    pub(crate) fn record_through<'w>(
+        &self,
+        at: ChunkRef,
+        window: &'w mut Window,
+    ) -> Result<Record<'w>, Error> {
+        let (segment, len) = self.0.measure(at, window)?;
+        Record::read(window.view(segment, at.offset().into(), len, OBJECT)?, at)
+    }
+
     /// The series that all `matchers` accept and that have a chunk which overlaps `range`, with these chunks.
     ///
     /// # Errors
     /// `Corrupt` if a postings list is damaged, `Io` if reading fails. Later damage is an error of the set.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<BlockChunkSet, Error> {
         let series = if range.overlaps(self.0.meta.range()) { self.postings(matchers)? } else { Vec::new() };
-        Ok(self.chunks_of(series, range, None))
+        Ok(self.chunks_of(series, range))
     }
 
-    /// All series that have a chunk in `range`, with what of their chunks lies in it.
-    pub(crate) fn clipped_to(&self, range: TimeRange) -> Result<BlockChunkSet, Error> {
-        Ok(self.chunks_of(self.postings(&[])?, range, Some(range)))
-    }
-
-    fn chunks_of(&self, series: Vec<SeriesNo>, range: TimeRange, clip: Option<TimeRange>) -> BlockChunkSet {
+    fn chunks_of(&self, series: Vec<SeriesNo>, range: TimeRange) -> BlockChunkSet {
         BlockChunkSet {
             parts: Arc::clone(&self.0),
             series: series.into_iter(),
             range,
-            clip,
             entries: SeriesCursor::default(),
             chunks: Window::default(),
             segment: 0,
@@ -171,25 +206,26 @@ impl Block {
 impl Parts {
     /// Reads a chunk through `window`, which looks at the chunk's segment.
     fn chunk(&self, at: ChunkRef, window: &mut Window) -> Result<Chunk, Error> {
-        const OBJECT: &str = "chunk file";
-        let segment =
-            usize::try_from(at.segment()).ok().and_then(|i| self.segments.get(i)).ok_or_else(|| {
-                let files = self.segments.len();
-                Error::corrupt("index", 0, format!("chunk file {} of {files}", u64::from(at.segment()) + 1))
-            })?;
+        let (segment, len) = self.measure(at, window)?;
+        read_chunk(&window.at_least(segment, at.offset().into(), len, OBJECT)?, at)
+    }
+
+    /// The segment of a chunk, and the length of its record.
+    #[inline]
+    fn measure(&self, at: ChunkRef, window: &mut Window) -> Result<(&dyn Source, u64), Error> {
+        let Some(segment) = self.segments.get(at.segment() as usize) else {
+            let (file, files) = (u64::from(at.segment()) + 1, self.segments.len());
+            return Err(Error::corrupt("index", 0, format!("chunk file {file} of {files}")));
+        };
         let offset = u64::from(at.offset());
-        let head = window.at_least(&**segment, offset, RECORD_HEAD_LEN as u64, OBJECT)?;
+        let head = window.view(&**segment, offset, RECORD_HEAD_LEN as u64, OBJECT)?;
         let len = record_len(head.get(..RECORD_HEAD_LEN.min(head.len())).unwrap_or_default(), at)?;
         if offset.checked_add(len).is_none_or(|end| end > segment.len()) {
             let object = format!("chunks/{:06}", u64::from(at.segment()) + 1);
-            return Err(Error::corrupt(
-                object,
-                offset,
-                format!("a chunk of {len} bytes ends behind the file"),
-            ));
+            let what = format!("a chunk of {len} bytes ends behind the file");
+            return Err(Error::corrupt(object, offset, what));
         }
-        let record = window.at_least(&**segment, offset, len, OBJECT)?;
-        read_chunk(&record, at)
+        Ok((&**segment, len))
     }
 }
 
@@ -198,8 +234,6 @@ pub struct BlockChunkSet {
     parts: Arc<Parts>,
     series: std::vec::IntoIter<SeriesNo>,
     range: TimeRange,
-    /// Samples outside are taken for deleted.
-    clip: Option<TimeRange>,
     entries: SeriesCursor,
     chunks: Window,
     /// Which segment `chunks` looks at.
@@ -226,31 +260,20 @@ impl BlockChunkSet {
         Ok(Chunk { encoding: chunk.encoding, data: Bytes::copy_from_slice(&chunk.data) })
     }
 
-    /// What must not be seen of a chunk.
-    fn deleted(&self, no: SeriesNo, chunk: TimeRange) -> Vec<TimeRange> {
-        let outside = self.clip.map(|clip| {
-            let before = (clip.min > Timestamp::MIN).then(|| TimeRange::new(Timestamp::MIN, clip.min - 1));
-            let behind = (clip.max < Timestamp::MAX).then(|| TimeRange::new(clip.max + 1, Timestamp::MAX));
-            [before, behind]
-        });
-        let stones = self.parts.tombstones.of(no).iter().copied();
-        let all = stones.chain(outside.into_iter().flatten().flatten());
-        all.filter(|interval| interval.overlaps(chunk)).collect()
-    }
-
-    /// The chunks of the series read last that may be seen; `None` if all of them are deleted or outside the range as a whole.
-    fn visible_chunks(&mut self, no: SeriesNo) -> Result<Option<Vec<TimedChunk>>, Error> {
+    /// The chunks of the series read last that may be seen.
+    fn visible_chunks(&mut self, no: SeriesNo) -> Result<Vec<TimedChunk>, Error> {
         let metas = std::mem::take(&mut self.metas);
         let range = self.range;
-        let mut chunks = None;
+        let mut chunks = Vec::new();
         for meta in metas.iter().filter(|meta| meta.range.overlaps(range)) {
-            let deleted = self.deleted(no, meta.range);
-            let whole =
-                |interval: &TimeRange| interval.min <= meta.range.min && meta.range.max <= interval.max;
-            if deleted.iter().any(whole) {
+            let stones = self.parts.tombstones.of(no).iter().copied();
+            let deleted: Vec<_> = stones.filter(|interval| interval.overlaps(meta.range)).collect();
+            if deleted.iter().any(|interval| interval.covers(meta.range)) {
                 continue;
             }
-            let chunks: &mut Vec<TimedChunk> = chunks.get_or_insert_with(|| Vec::with_capacity(metas.len()));
+            if chunks.is_empty() {
+                chunks.reserve(metas.len());
+            }
             let chunk = self.chunk(meta.chunk_ref)?;
             if deleted.is_empty() {
                 chunks.push(TimedChunk { range: meta.range, chunk });
@@ -261,26 +284,17 @@ impl BlockChunkSet {
         self.metas = metas;
         Ok(chunks)
     }
-
-    /// The next series of which a chunk may be seen, though all its samples may turn out to be deleted.
-    pub(crate) fn next_touched(&mut self) -> Result<Option<ChunkSeries>, Error> {
-        while let Some(no) = self.series.next() {
-            let Self { parts, entries, labels, metas, .. } = self;
-            parts.index.read_series(no, entries, labels, metas)?;
-            if let Some(chunks) = self.visible_chunks(no)? {
-                let labels = self.parts.index.built(no, &mut self.labels)?;
-                return Ok(Some(ChunkSeries { labels, chunks }));
-            }
-        }
-        Ok(None)
-    }
 }
 
 impl ChunkSet for BlockChunkSet {
     fn next(&mut self) -> Result<Option<ChunkSeries>, Error> {
-        while let Some(series) = self.next_touched()? {
-            if !series.chunks.is_empty() {
-                return Ok(Some(series));
+        while let Some(no) = self.series.next() {
+            let Self { parts, entries, labels, metas, .. } = self;
+            parts.index.read_series(no, entries, labels, metas)?;
+            let chunks = self.visible_chunks(no)?;
+            if !chunks.is_empty() {
+                let labels = self.parts.index.built(no, &mut self.labels)?;
+                return Ok(Some(ChunkSeries { labels, chunks }));
             }
         }
         Ok(None)

@@ -80,6 +80,47 @@ impl Window {
         least: u64,
         object: &'static str,
     ) -> Result<Bytes, Error> {
+        let from = self.look(source, at, least, object)?;
+        Ok(self.held.slice(from..))
+    }
+
+    /// The same bytes, lent.
+    #[inline]
+    pub(crate) fn view(
+        &mut self,
+        source: &dyn Source,
+        at: u64,
+        least: u64,
+        object: &'static str,
+    ) -> Result<&[u8], Error> {
+        let from = self.look(source, at, least, object)?;
+        Ok(self.held.get(from..).unwrap_or_default())
+    }
+
+    /// Sees to it that these bytes are held; where they begin in what is held.
+    #[inline]
+    fn look(
+        &mut self,
+        source: &dyn Source,
+        at: u64,
+        least: u64,
+        object: &'static str,
+    ) -> Result<usize, Error> {
+        let held_end = self.start + self.held.len() as u64;
+        let is_held = at >= self.start && at <= held_end && at.saturating_add(least) <= held_end;
+        if !is_held {
+            self.move_to(source, at, least, object)?;
+        }
+        Ok(usize::try_from(at - self.start).unwrap_or(usize::MAX).min(self.held.len()))
+    }
+
+    fn move_to(
+        &mut self,
+        source: &dyn Source,
+        at: u64,
+        least: u64,
+        object: &'static str,
+    ) -> Result<(), Error> {
         let held_end = self.start + self.held.len() as u64;
         let wanted_end = at.saturating_add(least).min(source.len());
         if at < self.start || at > held_end || wanted_end > held_end {
@@ -89,11 +130,12 @@ impl Window {
             if at > end {
                 return Err(Error::corrupt(object, at, format!("an offset past the end at {end}")));
             }
-            self.held = source.read(at..end).map_err(|e| Error::io(format!("{object} at offset {at}"), e))?;
+            // What was held is given back first, so that both are never in memory together.
+            self.held = Bytes::new();
             self.start = at;
+            self.held = source.read(at..end).map_err(|e| Error::io(format!("{object} at offset {at}"), e))?;
         }
-        let from = usize::try_from(at - self.start).unwrap_or(usize::MAX).min(self.held.len());
-        Ok(self.held.slice(from..))
+        Ok(())
     }
 }
 

@@ -39,6 +39,11 @@ impl TimeRange {
         self.min <= other.max && other.min <= self.max && !self.is_empty() && !other.is_empty()
     }
 
+    /// Whether every millisecond of `other` lies in the range too.
+    pub const fn covers(self, other: Self) -> bool {
+        other.is_empty() || self.min <= other.min && other.max <= self.max
+    }
+
     /// The milliseconds that lie in both; empty if there are none.
     #[must_use]
     pub fn intersect(self, other: Self) -> Self {
@@ -57,5 +62,7 @@ mod tests {
         assert!(range.overlaps(TimeRange::new(20, 30)) && !range.overlaps(TimeRange::new(21, 30)));
         assert!(range.intersect(TimeRange::new(21, 30)).is_empty());
         assert!(!TimeRange::new(3, 2).overlaps(TimeRange::ALL));
+        assert!(range.covers(range) && range.covers(TimeRange::new(3, 2)) && TimeRange::ALL.covers(range));
+        assert!(!range.covers(TimeRange::new(10, 21)) && !TimeRange::new(3, 2).covers(range));
     }
 }

@@ -3,21 +3,29 @@
 //! What a checksum cannot see is what this room looks for: order of symbols, lists, labels, series and chunks; chunks
 //! outside the block or with other times than their samples; postings that name too much or too little; counts in the
 //! meta that are not those of the data. Every fault names the file and the offset in it. A fault never ends the search;
-//! only after [`MAX_FAULTS`] is the rest merely counted. Aggregate chunks are not decoded yet, and whether a histogram adds up
+//! only after [`MAX_FAULTS`] is the rest merely counted. Aggregate chunks are not decoded, and whether a histogram adds up
 //! is not asked: blocks may hold what a head would refuse.
+//!
+//! There are two ways. [`verify`] decodes every sample and names every list that is wrong; its memory grows with labels and series.
+//! [`verify_quick`] (`quick.rs`) goes through the files once without decoding, in little memory, and says of the lists only whether all of them
+//! are right.
+
+mod quick;
 
 use std::collections::HashMap;
 use std::fmt;
 
-use crate::chunk::{Chunk, ChunkMeta, Encoding};
+use crate::chunk::{Chunk, ChunkMeta, ChunkRef, Encoding};
 use crate::error::Error;
 use crate::index::{IndexReader, SeriesCursor};
 use crate::labels::{Labels, LabelsBuilder};
-use crate::meta::BlockStats;
+use crate::meta::{BlockMeta, BlockStats};
 use crate::postings::{Postings, PostingsSource, SeriesNo};
 use crate::reader::Block;
 use crate::source::Window;
 use crate::time::TimeRange;
+
+pub use quick::verify_quick;
 
 /// How many faults a report describes.
 pub const MAX_FAULTS: usize = 1000;
@@ -66,6 +74,68 @@ impl Report {
         }
     }
 
+    /// Times and references of the chunks of the series whose entry lies at `at`; `last_ref` is the reference of the chunk before them.
+    fn chunk_order(&mut self, block: &BlockMeta, at: u64, metas: &[ChunkMeta], last_ref: &mut u64) {
+        if metas.is_empty() {
+            self.add(INDEX, at, "a series without chunks");
+        }
+        let mut last_max = None;
+        for ChunkMeta { range, chunk_ref } in metas {
+            let mut fault = |what: &str| {
+                self.add(INDEX, at, format!("chunk {} to {}: {what}", range.min, range.max));
+            };
+            if last_max.is_some_and(|max| range.min <= max) {
+                fault("it does not come after the one before it");
+            }
+            // As Thanos does: the last time of a chunk may be the end of the block, its first may not.
+            if range.min < block.min_time || range.min >= block.max_time || range.max > block.max_time {
+                fault("it lies outside the block");
+            }
+            if chunk_ref.0 < *last_ref {
+                fault("its reference is below the one before it");
+            }
+            *last_ref = chunk_ref.0;
+            last_max = Some(range.max);
+        }
+    }
+
+    /// Counts what the header of a chunk promises.
+    fn count(&mut self, encoding: Encoding, samples: u16, at: ChunkRef) {
+        let samples = u64::from(samples);
+        self.stats.num_samples += samples;
+        match encoding {
+            Encoding::Xor | Encoding::Xor2 => self.stats.num_float_samples += samples,
+            Encoding::Aggregate => {}
+            _ => self.stats.num_histogram_samples += samples,
+        }
+        if samples == 0 && encoding != Encoding::Aggregate {
+            self.add(chunk_file(at.segment()), at.offset().into(), "a chunk without samples");
+        }
+    }
+
+    /// The counts of the meta against what was found. A writer may leave a count out. In a downsampled block the kinds are those of
+    /// the samples that it was made of.
+    fn counts(&mut self, meta: &BlockMeta, is_downsampled: bool) {
+        let (told, found) = (meta.stats, self.stats);
+        let mut counts = vec![
+            ("series", told.num_series, found.num_series),
+            ("chunks", told.num_chunks, found.num_chunks),
+            ("tombstones", told.num_tombstones, found.num_tombstones),
+            ("samples", told.num_samples, found.num_samples),
+        ];
+        if !is_downsampled {
+            counts.extend([
+                ("float samples", told.num_float_samples, found.num_float_samples),
+                ("histogram samples", told.num_histogram_samples, found.num_histogram_samples),
+            ]);
+        }
+        for (what, told, found) in counts {
+            if told != 0 && told != found {
+                self.add("meta.json", 0, format!("it says {told} {what}, the block has {found}"));
+            }
+        }
+    }
+
     /// Adds an error that reading gave; `file` and `offset` count if the error does not name a better place.
     fn add_error(&mut self, file: impl Into<String>, offset: u64, error: &Error) {
         match error {
@@ -102,7 +172,7 @@ pub fn verify(block: &Block) -> Report {
     }
     search.postings();
     search.tombstones(&series);
-    search.meta();
+    search.report.counts(block.meta(), search.aggregates);
     search.report
 }
 
@@ -145,7 +215,11 @@ impl<'a> Search<'a> {
 
     fn symbols(&mut self) {
         let mut last: Option<&[u8]> = None;
-        for symbol in self.index().symbol_table().iter() {
+        let table = match self.index().symbol_table() {
+            Ok(table) => table,
+            Err(error) => return self.report.add_error(INDEX, self.index().toc().symbols, &error),
+        };
+        for symbol in table.iter() {
             let (at, symbol) = match symbol {
                 Ok(symbol) => symbol,
                 Err(error) => return self.report.add_error(INDEX, 0, &error),
@@ -213,35 +287,9 @@ impl<'a> Search<'a> {
             }
             Err(error) => self.report.add_error(INDEX, at, &error),
         }
-        if metas.is_empty() {
-            self.report.add(INDEX, at, "a series without chunks");
-        }
-        self.chunk_order(at, &metas);
+        self.report.chunk_order(self.block.meta(), at, &metas, &mut self.last_ref);
         for meta in &metas {
             self.one_chunk(at, meta);
-        }
-    }
-
-    /// Times and references of the chunks of the series whose entry lies at `at`.
-    fn chunk_order(&mut self, at: u64, metas: &[ChunkMeta]) {
-        let block = self.block.meta();
-        let mut last_max = None;
-        for ChunkMeta { range, chunk_ref } in metas {
-            let mut fault = |what: &str| {
-                self.report.add(INDEX, at, format!("chunk {} to {}: {what}", range.min, range.max));
-            };
-            if last_max.is_some_and(|max| range.min <= max) {
-                fault("it does not come after the one before it");
-            }
-            // As Thanos does: the last time of a chunk may be the end of the block, its first may not.
-            if range.min < block.min_time || range.min >= block.max_time || range.max > block.max_time {
-                fault("it lies outside the block");
-            }
-            if chunk_ref.0 < self.last_ref {
-                fault("its reference is below the one before it");
-            }
-            self.last_ref = chunk_ref.0;
-            last_max = Some(range.max);
         }
     }
 
@@ -263,24 +311,17 @@ impl<'a> Search<'a> {
         };
         self.report.stats.num_chunks += 1;
         self.report.chunk_bytes += chunk.data.len() as u64;
-        if let Err(error) = self.samples(&chunk, meta.range, &file, offset) {
+        if let Err(error) = self.samples(&chunk, meta.range, at) {
             self.report.add(file, offset, error.to_string());
         }
     }
 
-    fn samples(&mut self, chunk: &Chunk, range: TimeRange, file: &str, offset: u64) -> Result<(), Error> {
+    fn samples(&mut self, chunk: &Chunk, range: TimeRange, at: ChunkRef) -> Result<(), Error> {
+        let (file, offset) = (&chunk_file(at.segment()), u64::from(at.offset()));
+        self.report.count(chunk.encoding, chunk.num_samples()?, at);
         if chunk.encoding == Encoding::Aggregate {
             self.aggregates = true;
             return Ok(());
-        }
-        let promised = u64::from(chunk.num_samples()?);
-        self.report.stats.num_samples += promised;
-        match chunk.encoding {
-            Encoding::Xor | Encoding::Xor2 => self.report.stats.num_float_samples += promised,
-            _ => self.report.stats.num_histogram_samples += promised,
-        }
-        if promised == 0 {
-            self.report.add(file, offset, "a chunk without samples");
         }
         let mut samples = chunk.samples()?;
         let mut seen: Option<TimeRange> = None;
@@ -300,7 +341,11 @@ impl<'a> Search<'a> {
     /// Every list against what the series say.
     fn postings(&mut self) {
         let mut last_list = None;
-        for entry in self.index().table().iter() {
+        let table = match self.index().table() {
+            Ok(table) => table,
+            Err(error) => return self.report.add_error(INDEX, self.index().toc().postings_table, &error),
+        };
+        for entry in table.iter() {
             let (at, entry) = match entry {
                 Ok(entry) => entry,
                 Err(error) => return self.report.add_error(INDEX, 0, &error),
@@ -355,28 +400,6 @@ impl<'a> Search<'a> {
             }
         }
         self.report.stats.num_tombstones = self.block.tombstones().count() as u64;
-    }
-
-    /// The counts of the meta against what was found. A writer may leave a count out.
-    fn meta(&mut self) {
-        let (told, found) = (self.block.meta().stats, self.report.stats);
-        let mut counts = vec![
-            ("series", told.num_series, found.num_series),
-            ("chunks", told.num_chunks, found.num_chunks),
-            ("tombstones", told.num_tombstones, found.num_tombstones),
-        ];
-        if !self.aggregates {
-            counts.extend([
-                ("samples", told.num_samples, found.num_samples),
-                ("float samples", told.num_float_samples, found.num_float_samples),
-                ("histogram samples", told.num_histogram_samples, found.num_histogram_samples),
-            ]);
-        }
-        for (what, told, found) in counts {
-            if told != 0 && told != found {
-                self.report.add("meta.json", 0, format!("it says {told} {what}, the block has {found}"));
-            }
-        }
     }
 }
 

@@ -87,7 +87,7 @@ fn the_index_is_read_to_the_last_posting() {
         }
         let symbols: Vec<_> = index.symbols().map(Result::unwrap).collect();
         assert_eq!(symbols, json.symbols.iter().map(String::as_bytes).collect::<Vec<_>>());
-        let names: Vec<_> = index.label_names().collect();
+        let names: Vec<_> = index.label_names().unwrap().collect();
         assert_eq!(names, json.label_names.iter().map(String::as_bytes).collect::<Vec<_>>());
         let numbers =
             |walk: sarsen_block::EncodedWalk| walk.collect_all().iter().map(|no| no.0).collect::<Vec<_>>();

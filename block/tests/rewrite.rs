@@ -16,7 +16,7 @@ use sarsen_block::{
     rewrite, verify,
 };
 
-const OPTIONS: RewriteOptions = RewriteOptions::new(BlockId::from_parts(9, 9), Ancestry::Compacted);
+const OPTIONS: RewriteOptions<'_> = RewriteOptions::new(BlockId::from_parts(9, 9), Ancestry::Compacted);
 
 /// Per series: time to start and value.
 type Model = BTreeMap<u8, BTreeMap<i64, (i64, u64)>>;

@@ -77,7 +77,7 @@ fn read(data: &[u8]) {
         let _ = index.list(name, value).map(|list| list.map(Postings::collect_all));
         let _ = select_postings(&[Matcher::equal(name, value)], &index);
     }
-    for name in index.label_names() {
+    for name in index.label_names().expect("it was read") {
         let _ = index.label_values(name);
     }
     let Ok(all) = index.all() else { return };

@@ -98,7 +98,9 @@ impl Querier {
     pub fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<Bytes>, Error> {
         let mut found = BTreeSet::new();
         if matchers.is_empty() {
-            found.extend(self.blocks().flat_map(|local| local.block.label_names()).map(Bytes::from));
+            for local in self.blocks() {
+                found.extend(local.block.label_names()?.into_iter().map(Bytes::from));
+            }
             if self.asks_head() {
                 found.extend(names(&self.head));
             }

@@ -93,7 +93,7 @@ fn compare(name: &str, segment_size: u64, went_on: impl Fn(&Labels) -> bool) {
         assert_eq!(outcome.accepted, rows.len() as u64, "at {t}: {outcome:?}");
     }
     let meta = block.meta();
-    let a_name = block.label_names().remove(0);
+    let a_name = block.label_names().unwrap().remove(0);
     let outside: Vec<_> = unused
         .iter()
         .map(|symbol| (Labels::from_pairs([(&a_name, symbol)]).unwrap(), Value::Float(1.0)))

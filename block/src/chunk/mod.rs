@@ -58,6 +58,11 @@ impl Encoding {
         })
     }
 
+    /// Whether every reader of Prometheus' blocks knows it, Thanos' too.
+    pub(crate) const fn is_plain(self) -> bool {
+        !matches!(self, Self::Xor2 | Self::HistogramSt | Self::FloatHistogramSt)
+    }
+
     /// The byte that stands for this encoding.
     pub const fn byte(self) -> u8 {
         self as u8
@@ -84,25 +89,7 @@ impl Chunk {
     /// # Errors
     /// [`Error::Corrupt`] if the header is cut off.
     pub fn num_samples(&self) -> Result<u16, Error> {
-        let mask = match self.encoding {
-            Encoding::Aggregate => return self.num_windows(),
-            Encoding::HistogramSt | Encoding::FloatHistogramSt => 0x3FFF,
-            Encoding::Xor | Encoding::Histogram | Encoding::FloatHistogram | Encoding::Xor2 => 0xFFFF,
-        };
-        match self.data.first_chunk::<2>() {
-            Some(header) => Ok(u16::from_be_bytes(*header) & mask),
-            None => Err(Error::corrupt("chunk", 0, "the sample count is cut off")),
-        }
-    }
-
-    /// The samples of the first part of an aggregate: length, encoding byte, and a chunk that begins with its count.
-    fn num_windows(&self) -> Result<u16, Error> {
-        let mut reader = Reader::new("aggregate chunk", &self.data);
-        if reader.uvarint("length of the counts")? == 0 {
-            return Ok(0);
-        }
-        reader.u8("encoding of the counts")?;
-        Ok(u16::from_be_bytes([reader.u8("number of counts")?, reader.u8("number of counts")?]))
+        num_samples(self.encoding, &self.data)
     }
 
     /// The samples, decoded one by one.
@@ -124,6 +111,30 @@ impl Chunk {
             }
         }
     }
+}
+
+/// How many samples the header of a chunk's data promises.
+#[inline]
+pub(crate) fn num_samples(encoding: Encoding, data: &[u8]) -> Result<u16, Error> {
+    let mask = match encoding {
+        Encoding::Aggregate => return num_windows(data),
+        Encoding::HistogramSt | Encoding::FloatHistogramSt => 0x3FFF,
+        Encoding::Xor | Encoding::Histogram | Encoding::FloatHistogram | Encoding::Xor2 => 0xFFFF,
+    };
+    match data.first_chunk::<2>() {
+        Some(header) => Ok(u16::from_be_bytes(*header) & mask),
+        None => Err(Error::corrupt("chunk", 0, "the sample count is cut off")),
+    }
+}
+
+/// The samples of the first part of an aggregate: length, encoding byte, and a chunk that begins with its count.
+fn num_windows(data: &[u8]) -> Result<u16, Error> {
+    let mut reader = Reader::new("aggregate chunk", data);
+    if reader.uvarint("length of the counts")? == 0 {
+        return Ok(0);
+    }
+    reader.u8("encoding of the counts")?;
+    Ok(u16::from_be_bytes([reader.u8("number of counts")?, reader.u8("number of counts")?]))
 }
 
 /// The samples of one chunk.

@@ -163,7 +163,19 @@ impl<'a> Reader<'a> {
     }
 
     /// An unsigned LEB128 number of at most 64 bits. As Go reads it: no check for the shortest form.
+    #[inline]
     pub fn uvarint(&mut self, what: &'static str) -> Result<u64, Error> {
+        if let Some(&byte) = self.bytes.get(self.at)
+            && byte < 0x80
+        {
+            self.at += 1;
+            return Ok(u64::from(byte));
+        }
+        self.long_uvarint(what)
+    }
+
+    /// A number that does not fit into one byte.
+    fn long_uvarint(&mut self, what: &'static str) -> Result<u64, Error> {
         let mut value = 0u64;
         for shift in (0..70).step_by(7) {
             let Some(&byte) = self.bytes.get(self.at) else {
@@ -182,6 +194,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A zig-zag LEB128 number.
+    #[inline]
     pub fn varint(&mut self, what: &'static str) -> Result<i64, Error> {
         let raw = self.uvarint(what)?;
         Ok(((raw >> 1) as i64) ^ -((raw & 1) as i64))

@@ -42,8 +42,23 @@ impl SymbolArena {
         (0..self.ends.len()).map(|number| self.get(number as u32))
     }
 
-    /// Makes symbols findable by text; after this no more are added.
+    /// Makes room for so many symbols of so many bytes together, and no more.
+    pub(crate) fn reserve(&mut self, count: usize, bytes: usize) {
+        self.ends.reserve_exact(count);
+        self.text.reserve_exact(bytes);
+    }
+
+    /// Gives back room that no symbol needs.
+    pub(crate) fn shrink(&mut self) {
+        self.ends.shrink_to_fit();
+        self.text.shrink_to_fit();
+    }
+
+    /// Makes symbols findable by text, if they are not yet; after this no more are added.
     pub(crate) fn index(&mut self) {
+        if self.numbers.len() == self.ends.len() {
+            return;
+        }
         let mut numbers = HashTable::with_capacity(self.ends.len());
         for number in 0..self.ends.len() as u32 {
             numbers.insert_unique(hash(self.get(number)), number, |&number| hash(self.get(number)));
@@ -51,6 +66,7 @@ impl SymbolArena {
         self.numbers = numbers;
     }
 
+    /// The number of a symbol, once they are indexed.
     pub(crate) fn find(&self, symbol: &[u8]) -> Option<u32> {
         self.numbers.find(hash(symbol), |&number| self.get(number) == symbol).copied()
     }

@@ -7,11 +7,14 @@
 
 mod arena;
 mod columns;
+mod lists;
 mod output;
 mod reader;
 mod series;
+mod stream;
 mod symbols;
 mod table;
+mod walk;
 mod writer;
 
 use bytes::Bytes;
@@ -21,6 +24,8 @@ use crate::error::Error;
 
 pub(crate) use reader::SeriesCursor;
 pub use reader::{IndexReader, IndexSeries};
+pub(crate) use stream::{ListStream, SymbolStream, TableStream};
+pub(crate) use walk::SeriesWalk;
 pub use writer::{IndexWriter, WrittenIndex};
 
 /// The first five bytes of an index: four of magic, one of version.

@@ -1,8 +1,12 @@
 //! Where the bytes of an index go: in large pieces, counted, padded and summed.
+//!
+//! Besides the checksums that the format asks for, one is kept of each section from its first byte to its last, for the side object that
+//! stands beside a block ([`Checks`](crate::Checks)).
 
 use std::io;
 
 use super::{SERIES_ALIGNMENT, too_large};
+use crate::checks::SectionCheck;
 use crate::codec::Crc32c;
 use crate::error::Error;
 
@@ -15,11 +19,22 @@ pub(crate) struct Output<W> {
     buffer: Vec<u8>,
     /// How many bytes have left the buffer.
     flushed: u64,
+    /// The sections that are complete, the checksum of what came since, and how much of the buffer is in one or the other.
+    sections: Vec<SectionCheck>,
+    crc: Crc32c,
+    summed: usize,
 }
 
 impl<W: io::Write> Output<W> {
     pub(crate) fn new(out: W) -> Self {
-        Self { out, buffer: Vec::with_capacity(2 * BUFFER), flushed: 0 }
+        Self {
+            out,
+            buffer: Vec::with_capacity(2 * BUFFER),
+            flushed: 0,
+            sections: Vec::new(),
+            crc: Crc32c::new(),
+            summed: 0,
+        }
     }
 
     pub(crate) fn position(&self) -> u64 {
@@ -33,16 +48,37 @@ impl<W: io::Write> Output<W> {
 
     fn empty(&mut self) -> Result<(), Error> {
         self.out.write_all(&self.buffer).map_err(|e| Error::io("writing an index", e))?;
+        self.sum();
+        self.summed = 0;
         self.flushed += self.buffer.len() as u64;
         self.buffer.clear();
         self.buffer.shrink_to(2 * BUFFER);
         Ok(())
     }
 
-    pub(crate) fn finish(mut self) -> Result<W, Error> {
+    fn sum(&mut self) {
+        self.crc.update(self.buffer.get(self.summed..).unwrap_or_default());
+        self.summed = self.buffer.len();
+    }
+
+    /// Here ends the section that is called `name`.
+    pub(crate) fn end_section(&mut self, name: &'static str) {
+        self.sum();
+        let offset = self.sections.last().map_or(0, |last| last.offset + last.length);
+        let crc32c = std::mem::take(&mut self.crc).value();
+        self.sections.push(SectionCheck {
+            name: name.to_owned(),
+            offset,
+            length: self.position() - offset,
+            crc32c,
+        });
+    }
+
+    /// The writer, and the sections.
+    pub(crate) fn finish(mut self) -> Result<(W, Vec<SectionCheck>), Error> {
         self.empty()?;
         self.out.flush().map_err(|e| Error::io("writing an index", e))?;
-        Ok(self.out)
+        Ok((self.out, self.sections))
     }
 
     /// Zeroes up to the next multiple of `alignment`.

@@ -2,9 +2,10 @@
 //!
 //! Opening reads header, table of contents, symbols and offset table, and checks them; series and lists are read and
 //! checked when they are asked for. In memory stay those two sections (slices of the map where the source is one), the
-//! place of every eighth symbol and of every 32nd list. Versions 1, 2 and 3 are read; 3 as 2.
+//! place of every eighth symbol and of every 32nd list. An index that is opened unread leaves those two until somebody asks. Versions 1,
+//! 2 and 3 are read; 3 as 2.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -43,8 +44,14 @@ pub struct IndexReader {
     source: Arc<dyn Source>,
     version: Version,
     toc: Toc,
-    symbols: Symbols,
-    table: PostingsTable,
+    sections: Arc<Sections>,
+}
+
+/// What is read at once or when it is first asked for.
+#[derive(Debug, Default)]
+struct Sections {
+    symbols: OnceLock<Symbols>,
+    table: OnceLock<PostingsTable>,
 }
 
 impl std::fmt::Debug for IndexReader {
@@ -69,18 +76,58 @@ impl IndexReader {
     /// # Errors
     /// `Corrupt` if header, table of contents, symbols or offset table are damaged; `Io` if reading fails.
     pub fn open(source: Arc<dyn Source>) -> Result<Self, Error> {
+        let index = Self::open_unread(source)?;
+        index.symbol_table()?;
+        index.table()?;
+        Ok(index)
+    }
+
+    /// Opens an index, but reads and checks symbols and offset table only when they are first asked for. Going through all series
+    /// in order, as a rewrite does, never asks.
+    ///
+    /// # Errors
+    /// `Corrupt` if header or table of contents are damaged; `Io` if reading fails.
+    pub fn open_unread(source: Arc<dyn Source>) -> Result<Self, Error> {
         let whole = source.len();
         let Some(toc_at) = whole.checked_sub(Toc::LEN).filter(|&at| at >= HEADER_LEN) else {
             return Err(Error::corrupt("index", 0, format!("{whole} bytes are too few for an index")));
         };
         let version = Version::decode(&read(&*source, "index header", 0, HEADER_LEN)?)?;
         let toc = Toc::decode(&read(&*source, "index table of contents", toc_at, whole)?, toc_at)?;
-        let series = if toc.series == 0 { toc_at } else { toc.series };
-        let symbols = read(&*source, "index symbols", toc.symbols, series)?;
-        let symbols = Symbols::decode(&symbols, toc.symbols, version)?;
-        let table = read(&*source, "index postings table", toc.postings_table, toc_at)?;
-        let table = PostingsTable::decode(&table, toc.postings_table, version)?;
-        Ok(Self { source, version, toc, symbols, table })
+        Ok(Self { source, version, toc, sections: Arc::default() })
+    }
+
+    /// Offset of the table of contents.
+    fn toc_at(&self) -> u64 {
+        self.source.len().saturating_sub(Toc::LEN)
+    }
+
+    pub(crate) fn symbol_table(&self) -> Result<&Symbols, Error> {
+        if let Some(symbols) = self.sections.symbols.get() {
+            return Ok(symbols);
+        }
+        let end = if self.toc.series == 0 { self.toc_at() } else { self.toc.series };
+        let bytes = read(&*self.source, "index symbols", self.toc.symbols, end)?;
+        let symbols = Symbols::decode(&bytes, self.toc.symbols, self.version)?;
+        Ok(self.sections.symbols.get_or_init(|| symbols))
+    }
+
+    pub(crate) fn table(&self) -> Result<&PostingsTable, Error> {
+        if let Some(table) = self.sections.table.get() {
+            return Ok(table);
+        }
+        let at = self.toc.postings_table;
+        let bytes = read(&*self.source, "index postings table", at, self.toc_at())?;
+        let table = PostingsTable::decode(&bytes, at, self.version)?;
+        Ok(self.sections.table.get_or_init(|| table))
+    }
+
+    pub(crate) fn source(&self) -> &dyn Source {
+        &*self.source
+    }
+
+    pub(crate) const fn version(&self) -> Version {
+        self.version
     }
 
     /// Where the sections lie.
@@ -93,32 +140,38 @@ impl IndexReader {
         self.source.len()
     }
 
-    /// Bytes that finding symbols and lists takes in memory, without the sections themselves.
+    /// Bytes that finding symbols and lists takes in memory by now, without the sections themselves.
     pub fn memory(&self) -> usize {
-        self.symbols.index_bytes() + self.table.index_bytes()
+        let Sections { symbols, table } = &*self.sections;
+        symbols.get().map_or(0, Symbols::index_bytes) + table.get().map_or(0, PostingsTable::index_bytes)
     }
 
     /// All symbols, as they stand in the table.
     ///
     /// # Errors
-    /// Does not fail for a table that could be opened.
+    /// `Corrupt` or `Io`, once, if the index was opened unread and its table is damaged or cannot be read.
     pub fn symbols(&self) -> impl Iterator<Item = Result<&[u8], Error>> {
-        self.symbols.iter().map(|symbol| symbol.map(|(_, text)| text))
+        let (table, error) = halves(self.symbol_table());
+        let all = table.into_iter().flat_map(Symbols::iter);
+        error.into_iter().map(Err).chain(all.map(|symbol| symbol.map(|(_, text)| text)))
     }
 
     /// The names of all labels, rising.
-    pub fn label_names(&self) -> impl Iterator<Item = &[u8]> {
-        self.table.names().filter(|name| !name.is_empty())
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` if the index was opened unread and its table is damaged or cannot be read.
+    pub fn label_names(&self) -> Result<impl Iterator<Item = &[u8]>, Error> {
+        Ok(self.table()?.names().filter(|name| !name.is_empty()))
     }
 
     /// The values of one label, rising. None for a label that no series has.
     ///
     /// # Errors
-    /// Does not fail for a table that could be opened.
+    /// As [`label_names`](Self::label_names).
     pub fn label_values(&self, name: &[u8]) -> Result<Vec<&[u8]>, Error> {
         let mut values = Vec::new();
         if !name.is_empty() {
-            self.table.walk(name, b"", &mut |entry| {
+            self.table()?.walk(name, b"", &mut |entry| {
                 values.push(entry.value);
                 true
             })?;
@@ -130,9 +183,12 @@ impl IndexReader {
     /// empty name and value.
     ///
     /// # Errors
-    /// Does not fail for a table that could be opened.
+    /// As [`symbols`](Self::symbols).
     pub fn lists(&self) -> impl Iterator<Item = Result<(&[u8], &[u8], u64), Error>> {
-        self.table.iter().map(|entry| entry.map(|(_, Entry { name, value, list })| (name, value, list)))
+        let (table, error) = halves(self.table());
+        let all = table.into_iter().flat_map(PostingsTable::iter);
+        let parts = |(_, Entry { name, value, list })| (name, value, list);
+        error.into_iter().map(Err).chain(all.map(move |entry| entry.map(parts)))
     }
 
     /// The list at `offset`.
@@ -201,7 +257,7 @@ impl IndexReader {
     ) -> Result<(), Error> {
         let (content, at) = self.series_content(no, &mut cursor.window)?;
         chunks.clear();
-        decode_content(&content, at, (&self.symbols, &mut cursor.recent), chunks, show)
+        decode_content(&content, at, (self.symbol_table()?, &mut cursor.recent), chunks, show)
     }
 
     /// Reads a series with what its neighbours left.
@@ -215,13 +271,13 @@ impl IndexReader {
         labels.clear();
         self.read_entry(no, cursor, chunks, |name, value| labels.push(name, value))
     }
+}
 
-    pub(crate) const fn symbol_table(&self) -> &Symbols {
-        &self.symbols
-    }
-
-    pub(crate) const fn table(&self) -> &PostingsTable {
-        &self.table
+/// What was read, or why it could not be.
+fn halves<T>(read: Result<T, Error>) -> (Option<T>, Option<Error>) {
+    match read {
+        Ok(read) => (Some(read), None),
+        Err(error) => (None, Some(error)),
     }
 }
 
@@ -229,7 +285,7 @@ impl PostingsSource for IndexReader {
     type Walk<'a> = EncodedWalk;
 
     fn all(&self) -> Result<EncodedWalk, Error> {
-        match self.table.find(b"", b"")? {
+        match self.table()?.find(b"", b"")? {
             Some(entry) => self.list_at(entry.list),
             None => {
                 let at = self.toc.postings_table;
@@ -239,7 +295,7 @@ impl PostingsSource for IndexReader {
     }
 
     fn list(&self, name: &[u8], value: &[u8]) -> Result<Option<EncodedWalk>, Error> {
-        self.table.find(name, value)?.map(|entry| self.list_at(entry.list)).transpose()
+        self.table()?.find(name, value)?.map(|entry| self.list_at(entry.list)).transpose()
     }
 
     fn lists_where(
@@ -249,7 +305,7 @@ impl PostingsSource for IndexReader {
         keep: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<Vec<EncodedWalk>, Error> {
         let mut offsets = Vec::new();
-        self.table.walk(name, prefix, &mut |entry| {
+        self.table()?.walk(name, prefix, &mut |entry| {
             let within = entry.value.starts_with(prefix);
             if within && keep(entry.value) {
                 offsets.push(entry.list);

@@ -47,6 +47,28 @@ pub(crate) fn decode_content<'s>(
         let name = symbols.get_recent(reader.uvarint("name symbol")?, recent)?;
         show(name, symbols.get_recent(reader.uvarint("value symbol")?, recent)?);
     }
+    decode_chunks(reader, chunks)
+}
+
+/// Reads the content of an entry: appends the symbols of its labels as they stand there, and its chunks.
+pub(crate) fn decode_symbols(
+    content: &[u8],
+    base: u64,
+    labels: &mut Vec<u32>,
+    chunks: &mut Vec<ChunkMeta>,
+) -> Result<(), Error> {
+    let mut reader = Reader::new(OBJECT, content).based_at(base);
+    let count = reader.length(reader.remaining() / 2, "number of labels")?;
+    labels.reserve(2 * count);
+    for _ in 0..2 * count {
+        let symbol = reader.uvarint("symbol")?;
+        labels.push(u32::try_from(symbol).map_err(|_| reader.corrupt(format!("symbol {symbol}")))?);
+    }
+    decode_chunks(reader, chunks)
+}
+
+/// Appends the chunks of an entry, which stand at its end.
+fn decode_chunks(mut reader: Reader<'_>, chunks: &mut Vec<ChunkMeta>) -> Result<(), Error> {
     let count = reader.length(reader.remaining() / 3, "number of chunks")?;
     chunks.reserve(count);
     let mut last: Option<ChunkMeta> = None;

@@ -41,7 +41,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) list: u64,
 }
 
-fn read_entry<'a>(reader: &mut Reader<'a>) -> Result<Entry<'a>, Error> {
+pub(crate) fn read_entry<'a>(reader: &mut Reader<'a>) -> Result<Entry<'a>, Error> {
     let keys = reader.uvarint("number of keys")?;
     if keys != 2 {
         return Err(reader.corrupt(format!("an entry of {keys} keys, 2 are possible")));

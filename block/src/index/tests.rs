@@ -154,7 +154,7 @@ fn an_empty_index_is_one() {
     assert_eq!(written.series, 0);
     let reader = open(bytes).unwrap();
     assert_eq!(reader.all().unwrap().next(), None);
-    assert_eq!(reader.label_names().count(), 0);
+    assert_eq!(reader.label_names().unwrap().count(), 0);
 }
 
 #[test]
@@ -279,7 +279,7 @@ proptest! {
             prop_assert_eq!(&list, &model);
             prop_assert_eq!(reader.list(name, value).unwrap().unwrap().collect_all(), model);
         }
-        for name in reader.label_names() {
+        for name in reader.label_names().unwrap() {
             let values: std::collections::BTreeSet<_> = expected.iter().filter_map(|e| e.1.get(name)).collect();
             prop_assert_eq!(reader.label_values(name).unwrap(), values.into_iter().collect::<Vec<_>>());
         }

@@ -111,7 +111,7 @@ pub(super) fn decode_group(group: &[TimedChunk]) -> Result<Vec<Sample>, Error> {
 }
 
 /// Appends the samples of `timed` in `range`.
-fn decode_one(timed: &TimedChunk, range: TimeRange, into: &mut Vec<Sample>) -> Result<(), Error> {
+pub(super) fn decode_one(timed: &TimedChunk, range: TimeRange, into: &mut Vec<Sample>) -> Result<(), Error> {
     if !timed.range.overlaps(range) {
         return Ok(());
     }

@@ -5,6 +5,7 @@
 
 mod aggregates;
 mod decode;
+mod dedup;
 pub(crate) mod heap;
 mod merge;
 mod overlap;
@@ -18,7 +19,8 @@ use crate::sample::Sample;
 pub use aggregates::Aggregates;
 pub use decode::{Decode, decode_chunks};
 pub use merge::Merge;
-pub(crate) use recode::compact;
+pub use recode::Overlap;
+pub(crate) use recode::{Desk, Held, Piece, Recode, compact};
 
 /// A series, still encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -58,6 +58,13 @@ impl BlockSink for Files {
     }
 }
 
+/// The block that these files are, without tombstones.
+pub(crate) fn opened_files(files: &Files, meta: BlockMeta) -> Block {
+    let file = |bytes: &Vec<u8>| Arc::new(Bytes::from(bytes.clone())) as Arc<dyn Source>;
+    let segments = files.0.range("chunks".to_owned().."d".to_owned()).map(|(_, bytes)| file(bytes)).collect();
+    Block::open(file(&files.0["index"]), segments, meta, Tombstones::default()).unwrap()
+}
+
 pub(crate) fn same_files(written: &Files, dir: &Path) {
     let mut names = vec!["index".to_owned()];
     for entry in fs::read_dir(dir.join("chunks")).unwrap() {
