@@ -1,5 +1,6 @@
 //! Months of a bucket in metas: nothing that a retention promises is ever missing, nothing stays for ever, and there is an end to
 //! each round, whatever is uploaded late, twice or damaged.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod simulated;
 

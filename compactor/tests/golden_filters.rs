@@ -1,5 +1,5 @@
 //! What the filters of a compactor leave of a bucket is what those of Thanos leave.
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod golden;
 

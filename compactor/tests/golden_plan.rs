@@ -1,5 +1,5 @@
 //! Plans, groups and merged metas are those of Prometheus and Thanos, case by case.
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod golden;
 

@@ -1,5 +1,5 @@
 //! What a plan holds, situation by situation: the order of work, the guard before retention, what waits and what stays.
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod simulated;
 
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use sarsen_block::TimeRange;
 use sarsen_bucket::{Deletion, Excluded, MarkKind, Reason};
-use sarsen_compactor::{Backlog, Kept, Options, Outdated, Retention, Stage, Work};
+use sarsen_compactor::{Backlog, Job, Kept, Options, Outdated, Retention, Stage, Work};
 use sarsen_downsample::Resolution::{FiveMinutes, OneHour};
 use simulated::{Bucket, DAY, HOUR, START};
 
@@ -50,7 +50,7 @@ fn merges_of_a_group_that_need_not_wait_are_due_together() {
     assert_eq!(plan.later.len(), 2, "then one of two days in each");
     assert!(plan.later.iter().all(|later| later.blocks == 6 && later.span == (START, START + 2 * DAY)));
     let mut seen = BTreeSet::new();
-    assert!(plan.jobs.iter().flat_map(|job| job.ids()).all(|id| seen.insert(id)), "a block is in one job");
+    assert!(plan.jobs.iter().flat_map(Job::ids).all(|id| seen.insert(id)), "a block is in one job");
     assert_eq!(plan, bucket.plan(&Options::default()), "the same situation gives the same plan");
 }
 
@@ -207,7 +207,7 @@ fn overrides_count_for_their_labels() {
     };
     let options = Options { overrides: vec![own], ..aging() };
     let plan = bucket.plan(&options);
-    assert_eq!(plan.jobs.iter().flat_map(|job| job.ids()).collect::<Vec<_>>(), [short]);
+    assert_eq!(plan.jobs.iter().flat_map(Job::ids).collect::<Vec<_>>(), [short]);
     bucket.now_ms = START + 400 * DAY;
     bucket.settle(&options);
     assert!(bucket.view.mark(long, MarkKind::Deletion).is_some());
@@ -225,7 +225,7 @@ fn deletions_are_carried_out_once() {
     deletion.labels.insert("tenant_id".to_owned(), "a".to_owned());
     bucket.deletions.add(deletion).unwrap();
     let plan = bucket.plan(&Options::default());
-    let rewritten: Vec<_> = plan.jobs.iter().flat_map(|job| job.ids()).collect();
+    let rewritten: Vec<_> = plan.jobs.iter().flat_map(Job::ids).collect();
     assert!(plan.jobs.iter().all(|job| job.work == Work::Rewrite), "{plan:?}");
     assert!(rewritten.contains(&old) && !rewritten.contains(&other), "one tenant's only");
     assert!(!rewritten.contains(&fresh), "what will be merged soon waits for that");

@@ -98,11 +98,17 @@ impl Bucket {
     /// Does everything in a plan.
     pub(crate) fn carry_out(&mut self, plan: &Plan) {
         for job in &plan.jobs {
+            let Work::Delete { covered_by, .. } = &job.work else { continue };
+            for id in covered_by {
+                assert!(self.unmarked().any(|meta| meta.id == *id) && !self.damaged.contains(id));
+            }
+        }
+        for job in &plan.jobs {
             self.carry_out_one(job);
         }
     }
 
-    pub(crate) fn carry_out_one(&mut self, job: &Job) {
+    fn carry_out_one(&mut self, job: &Job) {
         for meta in &job.blocks {
             assert!(self.view.mark(meta.id, MarkKind::Deletion).is_none(), "{job:?}: a marked block");
         }
@@ -126,10 +132,7 @@ impl Bucket {
                     self.view.blocks.insert(copy.id, Arc::new(copy));
                 }
             }
-            Work::Delete { covered_by, .. } => {
-                for id in covered_by {
-                    assert!(self.unmarked().any(|meta| meta.id == *id) && !self.damaged.contains(id));
-                }
+            Work::Delete { .. } => {
                 for id in job.ids() {
                     self.mark(id, MarkKind::Deletion, Reason::Manual);
                 }
