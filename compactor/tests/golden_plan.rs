@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use golden::{Told, lines, text};
 use sarsen_block::json::Json;
-use sarsen_block::{BlockMeta, ThanosMeta};
+use sarsen_block::{BlockMeta, Compaction, Parent, ThanosMeta};
 use sarsen_compactor::{Candidate, Choice, Group, GroupKey, Limits, Rules, choose, select};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 /// Blocks by first time; those that begin together stay in the order in which `by` has them.
 fn candidates<K: Ord>(blocks: &[Told], by: impl Fn(&Told) -> K, marks: bool) -> Vec<Candidate> {
@@ -144,5 +145,32 @@ fn keys_and_groups() {
         };
         names.sort();
         assert_eq!(names, told.extension_keys);
+    }
+}
+
+#[derive(Deserialize)]
+struct Merged {
+    name: String,
+    blocks: Vec<Told>,
+    result: Value,
+}
+
+#[test]
+fn where_a_merged_block_comes_from() {
+    for case in lines::<Merged>("compact_metas.jsonl") {
+        let metas: Vec<BlockMeta> = case.blocks.iter().map(|block| block.meta(0)).collect();
+        let made = Compaction::of(&metas);
+        let told = &case.result["compaction"];
+        assert_eq!(Value::from(made.level), told["level"], "{}", case.name);
+        let sources: Value = made.sources.iter().map(ToString::to_string).collect();
+        assert_eq!(sources, told["sources"], "{}", case.name);
+        let parent = |parent: &Parent| json!({ "ulid": parent.id.to_string(), "minTime": parent.min_time, "maxTime": parent.max_time });
+        let parents: Value = made.parents.iter().map(parent).collect();
+        assert_eq!(parents, told["parents"], "{}", case.name);
+        let span = Group::all(&metas.into_iter().map(Arc::new).collect::<Vec<_>>())[0].span();
+        assert_eq!(
+            (Value::from(span.0), Value::from(span.1)),
+            (case.result["minTime"].clone(), case.result["maxTime"].clone())
+        );
     }
 }

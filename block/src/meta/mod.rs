@@ -6,6 +6,7 @@
 //! object are ignored. Other versions than 1 are refused. `min_time..max_time` is half-open here, because it is in the
 //! file; [`BlockMeta::range`] gives the closed range that the rest of the house speaks.
 
+mod compaction;
 mod id;
 mod text;
 mod upload_time;

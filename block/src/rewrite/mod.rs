@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::chunk::{Chunk, ChunkEnd, ChunkMeta, EncodeOptions, TimedChunk};
 use crate::chunkfile::{DEFAULT_CHUNK_FILE_LIMIT, Record};
 use crate::error::Error;
-use crate::meta::{BlockId, BlockMeta, Compaction, Parent, ThanosMeta};
+use crate::meta::{BlockId, BlockMeta, Compaction, ThanosMeta};
 use crate::reader::Block;
 use crate::series::heap::Heap;
 use crate::series::{Aggregates, Desk, Held, Overlap, Piece, Recode, compact};
@@ -269,22 +269,11 @@ fn meta_of(blocks: &[Block], options: RewriteOptions<'_>) -> Result<BlockMeta, E
     else {
         return Err(Error::invalid("rewrite", "there is no block"));
     };
-    let parent = |meta: &BlockMeta| Parent { id: meta.id, min_time: meta.min_time, max_time: meta.max_time };
-    let mut compaction = Compaction { parents: metas().map(parent).collect(), ..Compaction::default() };
-    match options.ancestry {
-        Ancestry::Cleaned => {
-            compaction.level = 1;
-            compaction.sources = vec![options.id];
-        }
-        Ancestry::Compacted => {
-            let highest = metas().map(|meta| meta.compaction.level).max().unwrap_or_default();
-            compaction.level = highest.saturating_add(1);
-            compaction.sources = metas().flat_map(|meta| meta.compaction.sources.iter().copied()).collect();
-            compaction.sources.sort_unstable();
-            compaction.sources.dedup();
-        }
+    let mut compaction = Compaction::of(metas());
+    if options.ancestry == Ancestry::Cleaned {
+        compaction.level = 1;
+        compaction.sources = vec![options.id];
     }
-    compaction.hints = hints_of(blocks);
     let thanos = match blocks {
         [alone] => alone.meta().thanos.clone().map(|thanos| ThanosMeta {
             segment_files: Vec::new(),
@@ -295,19 +284,4 @@ fn meta_of(blocks: &[Block], options: RewriteOptions<'_>) -> Result<BlockMeta, E
         _ => None,
     };
     Ok(BlockMeta { id: options.id, min_time, max_time, compaction, thanos, ..BlockMeta::default() })
-}
-
-/// The remarks that stay true: a block is of samples out of order if all inputs were, and of ended or selected series if one was,
-/// for such blocks are never put together with others. A remark of another kind says something about one block only.
-fn hints_of(blocks: &[Block]) -> Vec<String> {
-    const OUT_OF_ORDER: &str = "from-out-of-order";
-    const SOME_SERIES: [&str; 2] = ["from-selected-series", "from-stale-series"];
-    let has = |block: &Block, hint: &str| block.meta().compaction.hints.iter().any(|own| own == hint);
-    let mut hints = Vec::new();
-    if blocks.iter().all(|block| has(block, OUT_OF_ORDER)) {
-        hints.push(OUT_OF_ORDER.to_owned());
-    }
-    let some = SOME_SERIES.iter().filter(|hint| blocks.iter().any(|block| has(block, hint)));
-    hints.extend(some.map(|&hint| hint.to_owned()));
-    hints
 }
