@@ -33,6 +33,13 @@ impl Gains {
         self.floor = self.floor.max(self.last.0.saturating_add(1));
     }
 
+    /// At `t`, up to where all gains are counted, the counter stood at `value` by another account, which is gone on with.
+    pub(crate) fn take_up(&mut self, t: Timestamp, value: f64) {
+        if self.begun {
+            self.last = (self.last.0.max(t), value);
+        }
+    }
+
     /// What the counter has gained at a sample; `None` if nothing is to be given out for it.
     pub(crate) fn add(&mut self, t: Timestamp, value: f64) -> Option<f64> {
         if value.is_nan() {
@@ -55,7 +62,7 @@ impl Gains {
     }
 
     /// Whether something that is no float is to be given out.
-    fn pass(&mut self, t: Timestamp) -> bool {
+    pub(crate) fn pass(&mut self, t: Timestamp) -> bool {
         self.last.0 = t;
         self.passes(t)
     }

@@ -6,7 +6,7 @@
 use sarsen_block::codec::uvarint_len;
 use sarsen_block::{
     Chunk, ChunkIter, Encoding, Error, SampleIter, TimeRange, TimedChunk, Timestamp, Value, XorAppender,
-    is_stale,
+    XorIter, is_stale,
 };
 
 use crate::aggr::{Aggregate, put_part_head};
@@ -58,7 +58,7 @@ impl Totals {
     }
 }
 
-/// Times and values of float samples.
+/// Times, which never fall, and values of float samples.
 #[derive(Debug, Default)]
 pub(crate) struct Floats {
     pub(crate) times: Vec<Timestamp>,
@@ -80,36 +80,56 @@ impl Floats {
         self.nans |= value.is_nan();
     }
 
-    /// Appends the samples of a float chunk: no stale markers, none that goes back in time within the chunk or lies before the epoch.
+    /// Appends the samples of a float chunk: no stale markers, none that goes back in time or lies before the epoch.
     ///
     /// # Errors
     /// `Corrupt` if the chunk is damaged, `Invalid` if it is one of histograms.
     pub(crate) fn extend(&mut self, chunk: &Chunk) -> Result<(), Error> {
-        let most = chunk.data.len().saturating_mul(8).min(chunk.num_samples()?.into());
-        self.times.reserve(most);
-        self.values.reserve(most);
-        let mut last = 0;
-        let mut take = |t, value| {
-            if t >= last && !is_stale(value) {
-                self.push(t, value);
-                last = t;
-            }
-        };
         match chunk.samples()? {
-            ChunkIter::Xor(mut samples) => {
-                while let Some((t, value)) = samples.next()? {
-                    take(t, value);
-                }
-            }
+            ChunkIter::Xor(samples) => self.extend_xor(samples),
             mut samples => {
+                let mut last = self.last_time();
                 while let Some(sample) = samples.next()? {
                     let Value::Float(value) = sample.value else {
                         return Err(Error::invalid("chunk", "histograms where floats are expected"));
                     };
-                    take(sample.t, value);
+                    if sample.t >= last && !is_stale(value) {
+                        self.push(sample.t, value);
+                        last = sample.t;
+                    }
                 }
+                Ok(())
             }
         }
+    }
+
+    /// Time of the last sample; the epoch before the first.
+    fn last_time(&self) -> Timestamp {
+        self.times.last().copied().unwrap_or(0)
+    }
+
+    /// The samples are written into place, without asking for room each time.
+    fn extend_xor(&mut self, mut samples: XorIter<'_>) -> Result<(), Error> {
+        let mut last = self.last_time();
+        let (start, most) = (self.times.len(), usize::from(samples.remaining()));
+        self.times.resize(start + most, 0);
+        self.values.resize(start + most, 0.0);
+        let times = self.times.get_mut(start..).unwrap_or_default().iter_mut();
+        let mut places = times.zip(self.values.get_mut(start..).unwrap_or_default());
+        let (mut nans, mut left) = (false, 0);
+        while let Some((t, value)) = samples.next()? {
+            if t < last || is_stale(value) {
+                left += 1;
+                continue;
+            }
+            last = t;
+            nans |= value.is_nan();
+            let Some((time, place)) = places.next() else { break };
+            (*time, *place) = (t, value);
+        }
+        self.nans |= nans;
+        self.times.truncate(start + most - left);
+        self.values.truncate(start + most - left);
         Ok(())
     }
 }
@@ -123,11 +143,11 @@ pub(crate) fn walk(
     mut emit: impl FnMut(Timestamp, &Totals) -> Result<(), Error>,
 ) -> Result<Option<Timestamp>, Error> {
     let Some(&last) = times.last() else { return Ok(None) };
-    let (mut totals, mut stamp) = (Totals::new(), None);
+    let (mut totals, mut stamp, mut len) = (Totals::new(), None, 1);
     let (mut times, mut values) = (times, values);
-    while let Some((&first, others)) = times.split_first() {
+    while let Some(&first) = times.first() {
         let time = window_end(first, width).min(last);
-        let len = 1 + others.iter().take_while(|&&t| t <= time).count();
+        len = window_len(times, time, len);
         let (window, rest) = values.split_at_checked(len).unwrap_or((values, &[]));
         totals.window(window);
         emit(time, &totals)?;
@@ -136,6 +156,17 @@ pub(crate) fn walk(
         values = rest;
     }
     Ok(stamp)
+}
+
+/// How many of `times`, which rise and begin in the window, are not behind `end`. Scrapes are regular: mostly as many as the window before
+/// had, `guess`, which is looked at first.
+#[inline]
+fn window_len(times: &[Timestamp], end: Timestamp, guess: usize) -> usize {
+    let inside = guess.checked_sub(1).and_then(|last| times.get(last)).is_some_and(|&t| t <= end);
+    if inside && times.get(guess).is_none_or(|&t| t > end) {
+        return guess;
+    }
+    times.iter().take_while(|&&t| t <= end).count().max(1)
 }
 
 /// The five parts of a chunk that is being written. Their memory is kept from chunk to chunk.

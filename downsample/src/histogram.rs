@@ -16,14 +16,13 @@ use crate::window::window_end;
 /// A histogram of float counts at a time.
 pub(crate) type Timed = (Timestamp, Histogram);
 
-/// Appends the histograms of `chunk` with float counts: no stale markers, none that goes back in time within the chunk or lies before
-/// the epoch.
+/// Appends the histograms of `chunk` with float counts: no stale markers, none that goes back in time or lies before the epoch.
 ///
 /// # Errors
 /// `Corrupt` if the chunk is damaged, `Invalid` if it is one of floats.
 pub(crate) fn extend(chunk: &Chunk, into: &mut Vec<Timed>) -> Result<(), Error> {
     let mut samples = chunk.samples()?;
-    let mut last = 0;
+    let mut last = into.last().map_or(0, |(t, _)| *t);
     while let Some(sample) = samples.next()? {
         let Value::Histogram(histogram) = sample.value else {
             return Err(Error::invalid("chunk", "floats where histograms are expected"));
