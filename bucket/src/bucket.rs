@@ -18,7 +18,9 @@ use object_store::{
 
 use crate::error::Error;
 use crate::observer::{BucketObserver, Finished, NoTime, Operation, Outcome, Timer, Unobserved};
+use crate::origin::Origin;
 use crate::retry::Retry;
+use crate::throttle::Throttle;
 
 /// Parts of one object that are on their way at the same time, unless they are so large that memory bounds them.
 const PARTS_IN_FLIGHT: usize = 4;
@@ -31,6 +33,7 @@ pub struct Bucket {
     shared: Arc<Shared>,
 }
 
+#[derive(Clone)]
 struct Shared {
     store: Arc<dyn ObjectStore>,
     name: String,
@@ -38,6 +41,8 @@ struct Shared {
     settings: BucketSettings,
     observer: Arc<dyn BucketObserver>,
     timer: Arc<dyn Timer>,
+    /// Bound on what is read and written.
+    throttle: Option<Arc<Throttle>>,
 }
 
 /// How a bucket is used.
@@ -144,6 +149,7 @@ impl Bucket {
                 settings: BucketSettings::default(),
                 observer: Arc::new(Unobserved),
                 timer: Arc::new(NoTime),
+                throttle: None,
             },
         }
     }
@@ -151,6 +157,14 @@ impl Bucket {
     /// The name that metrics call it.
     pub fn name(&self) -> &str {
         &self.shared.name
+    }
+
+    /// A handle on the same bucket whose reads and writes together move no more than this many bytes in a second, by waiting
+    /// with the bucket's timer. Clones of it share the bound.
+    #[must_use]
+    pub fn capped(&self, bytes_per_second: u64) -> Self {
+        let throttle = Some(Arc::new(Throttle::new(bytes_per_second)));
+        Self { shared: Arc::new(Shared { throttle, ..Shared::clone(&self.shared) }) }
     }
 
     fn path(&self, name: &str) -> Result<Path, Error> {
@@ -194,6 +208,11 @@ impl Bucket {
         };
         let took: Duration = shared.timer.elapsed().saturating_sub(start);
         shared.observer.finished(&Finished { operation, outcome, bytes, took, retries });
+        if let Some(throttle) = &shared.throttle
+            && bytes > 0
+        {
+            throttle.passed(bytes, &*shared.timer).await;
+        }
         result
     }
 
@@ -204,7 +223,9 @@ impl Bucket {
         let attempt = || async {
             let options = GetOptions { range: range.clone().map(GetRange::Bounded), ..GetOptions::default() };
             let read = async { self.shared.store.get_opts(&path, options).await?.bytes().await };
-            read.await.map_err(|error| Error::store(operation, name, error))
+            let bytes = read.await.map_err(|error| Error::store(operation, name, error))?;
+            self.shared.observer.moved(operation, bytes.len() as u64);
+            Ok(bytes)
         };
         let bytes = self.run(operation, may_miss, attempt, |bytes: &Bytes| bytes.len() as u64).await?;
         match wanted {
@@ -293,7 +314,9 @@ impl Bucket {
             let attributes = self.attributes_to_write();
             let options = PutOptions { mode: mode.clone(), attributes, ..PutOptions::default() };
             let put = self.shared.store.put_opts(&path, PutPayload::from_bytes(bytes.clone()), options);
-            put.await.map_err(|error| Error::store(Operation::Upload, name, error))
+            let put = put.await.map_err(|error| Error::store(Operation::Upload, name, error))?;
+            self.shared.observer.moved(Operation::Upload, bytes.len() as u64);
+            Ok(put)
         };
         self.run(Operation::Upload, false, attempt, |_| bytes.len() as u64).await.map(|_| ())
     }
@@ -325,17 +348,30 @@ impl Bucket {
     /// `Local` if the file cannot be read; otherwise as the store says.
     pub async fn put_file(&self, name: &str, file: &std::path::Path) -> Result<u64, Error> {
         let length = tokio::fs::metadata(file).await.map_err(|e| Error::local(file, e))?.len();
+        self.put_from(name, Origin::File(file), length).await
+    }
+
+    /// Writes an object that lies in the bucket `from`, under its own name there, which may be this bucket. No more than a few
+    /// parts are in memory. Returns its size in bytes.
+    ///
+    /// # Errors
+    /// `NotFound` if it is not there, `Corrupt` if it has another size; otherwise as the stores say.
+    pub async fn put_object(&self, name: &str, from: &Self, object: &Object) -> Result<u64, Error> {
+        self.put_from(name, Origin::Object(from, &object.name, object.size), object.size).await
+    }
+
+    async fn put_from(&self, name: &str, origin: Origin<'_>, length: u64) -> Result<u64, Error> {
         let part_size = self.shared.settings.part_size.map(|size| size.max(5 << 20));
         let part_size = match part_size {
             Some(part_size) if length > part_size as u64 => part_size,
             _ => {
-                let bytes = tokio::fs::read(file).await.map_err(|e| Error::local(file, e))?;
+                let bytes = origin.open().await?.next(usize::MAX).await?;
                 let length = bytes.len() as u64;
-                return self.put(name, bytes.into()).await.map(|()| length);
+                return self.put(name, bytes).await.map(|()| length);
             }
         };
         let path = self.path(name)?;
-        let attempt = || self.put_in_parts(name, &path, file, part_size);
+        let attempt = || self.put_in_parts(name, &path, origin, part_size);
         self.run(Operation::Upload, false, attempt, |length: &u64| *length).await
     }
 
@@ -343,13 +379,11 @@ impl Bucket {
         &self,
         name: &str,
         path: &Path,
-        file: &std::path::Path,
+        origin: Origin<'_>,
         part_size: usize,
     ) -> Result<u64, Error> {
-        use tokio::io::AsyncReadExt as _;
-        let local = |e| Error::local(file, e);
         let failed = |error| Error::store(Operation::Upload, name, error);
-        let mut reader = tokio::fs::File::open(file).await.map_err(local)?;
+        let mut parts = origin.open().await?;
         let options =
             PutMultipartOptions { attributes: self.attributes_to_write(), ..PutMultipartOptions::default() };
         let upload = self.shared.store.put_multipart_opts(path, options).await.map_err(failed)?;
@@ -357,20 +391,21 @@ impl Bucket {
         let in_flight = (BYTES_IN_FLIGHT / part_size).clamp(1, PARTS_IN_FLIGHT);
         let mut length = 0;
         let copied = loop {
-            let mut part = Vec::new();
-            // A part is read whole, so that it goes on without being copied again.
-            let read = match (&mut reader).take(part_size as u64).read_to_end(&mut part).await {
-                Ok(read) => read,
-                Err(error) => break Err(local(error)),
+            let part = match parts.next(part_size).await {
+                Ok(part) => part,
+                Err(error) => break Err(error),
             };
-            if read == 0 {
+            if part.is_empty() {
                 break Ok(());
             }
-            length += read as u64;
+            let bytes = part.len() as u64;
+            length += bytes;
             if let Err(error) = writer.wait_for_capacity(in_flight).await {
                 break Err(failed(error));
             }
-            writer.put(part.into());
+            // It is on its way when it is taken.
+            self.shared.observer.moved(Operation::Upload, bytes);
+            writer.put(part);
         };
         match copied {
             Ok(()) => writer.finish().await.map(|_| length).map_err(failed),

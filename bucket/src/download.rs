@@ -11,10 +11,11 @@ use tokio::io::AsyncWriteExt as _;
 use crate::bucket::{Bucket, Object};
 use crate::error::Error;
 use crate::layout::Layout;
+use crate::read::save;
 use crate::upload::sha256;
 
 /// Objects larger than this are fetched by ranges of this size, in bytes, so that memory stays bounded.
-const STRETCH: u64 = 16 << 20;
+const STRETCH: u64 = 8 << 20;
 
 /// Fetches a block into `<parent>/<id>` and returns that directory. Marks are not fetched. A directory of that name that is
 /// there already is an error.
@@ -104,13 +105,7 @@ async fn fetch_file(
         return Err(Error::corrupt(&object.name, why));
     }
     let mut out = tokio::fs::File::create(path).await.map_err(local)?;
-    let mut at = 0;
-    while at < object.size {
-        let end = object.size.min(at + STRETCH);
-        out.write_all(&bucket.get_range(&object.name, at..end).await?).await.map_err(local)?;
-        at = end;
-    }
-    out.flush().await.map_err(local)?;
+    save(bucket, object, &mut out, STRETCH).await.map_err(|fault| fault.at(path))?;
     out.sync_all().await.map_err(local)?;
     if let Some(expected) = known.and_then(|file| file.hash.as_ref())
         && expected.function == "SHA256"

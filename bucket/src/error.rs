@@ -5,6 +5,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use sarsen_block::BlockId;
+
+use crate::layout::Layout;
+
 type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
 
 /// Why an operation of this crate failed.
@@ -137,6 +141,52 @@ impl Error {
         }
     }
 
+    /// What an error of reading or writing the block `id` is an error of: where the store or a scratch file was the cause,
+    /// that cause as it was; else damage, under the name of the object.
+    pub fn of_block(id: BlockId, error: sarsen_block::Error) -> Self {
+        match error {
+            sarsen_block::Error::Corrupt(corrupt) => {
+                let place = format!("{} at offset {}: {}", corrupt.object, corrupt.offset, corrupt.what);
+                match corrupt.object.as_str() {
+                    object if object.starts_with("chunks/") => Self::corrupt(Layout::file(id, object), place),
+                    object if object.starts_with("index") => Self::corrupt(Layout::index(id), place),
+                    _ => Self::corrupt(Layout::block(id), place),
+                }
+            }
+            sarsen_block::Error::Io { what, source } => {
+                Self::of_io(source).unwrap_or_else(|source| Self::local(format!("{id}: {what}"), source))
+            }
+            other => Self::refused(id.to_string(), other.to_string()),
+        }
+    }
+
+    /// The error that [`into_io`](Self::into_io) hid in `error`, else `error` itself.
+    fn of_io(error: std::io::Error) -> Result<Self, std::io::Error> {
+        let kind = error.kind();
+        let Some(inner) = error.get_ref() else { return Err(error) };
+        if !inner.is::<Self>() {
+            return Err(error);
+        }
+        match error.into_inner() {
+            Some(inner) => inner.downcast::<Self>().map(|inner| *inner).map_err(|_| kind.into()),
+            None => Err(kind.into()),
+        }
+    }
+
+    /// The error as one of reading, for a [`Source`](sarsen_block::Source) or a [`BlockSink`](sarsen_block::BlockSink).
+    pub(crate) fn into_io(self) -> std::io::Error {
+        use std::io::ErrorKind;
+        let kind = match &self {
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::Exists { .. } => ErrorKind::AlreadyExists,
+            Self::Corrupt { .. } => ErrorKind::InvalidData,
+            Self::Local { source, .. } => source.kind(),
+            Self::Config { .. } | Self::Refused { .. } => ErrorKind::InvalidInput,
+            Self::Store { .. } => ErrorKind::Other,
+        };
+        std::io::Error::new(kind, self)
+    }
+
     /// Retry, refuse or set aside. Lacking rights are worth another round later, though [`Retry`](crate::Retry) does not
     /// insist on them.
     pub fn advice(&self) -> Advice {
@@ -145,6 +195,15 @@ impl Error {
             Self::Config { .. } | Self::Refused { .. } | Self::Exists { .. } => Advice::Refuse,
             Self::NotFound { .. } | Self::Corrupt { .. } => Advice::SetAside,
         }
+    }
+
+    /// Whether the store cannot do what was asked, now or later.
+    pub(crate) fn is_not_offered(&self) -> bool {
+        use object_store::Error as Store;
+        let Self::Store { source, .. } = self else { return false };
+        let source = source.downcast_ref::<Store>();
+        source
+            .is_some_and(|source| matches!(source, Store::NotImplemented { .. } | Store::NotSupported { .. }))
     }
 
     /// Whether trying again at once, after a short wait, makes sense.

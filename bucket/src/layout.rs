@@ -22,6 +22,9 @@ impl Layout {
     /// What was deleted from the whole bucket; beside the folders of blocks.
     pub const DELETIONS: &'static str = "sarsen-deletions.json";
 
+    /// The checksums of a block's files, without the folder. Only we read them; a block is complete without them.
+    pub const CHECKS: &'static str = "sarsen-checks.json";
+
     /// The folder of a block, without a slash at the end.
     pub fn block(id: BlockId) -> String {
         id.to_string()
@@ -42,9 +45,24 @@ impl Layout {
         Self::file(id, Self::INDEX)
     }
 
+    /// `<id>/sarsen-checks.json`.
+    pub fn checks(id: BlockId) -> String {
+        Self::file(id, Self::CHECKS)
+    }
+
     /// `<id>/deletion-mark.json` and its like.
     pub fn mark(id: BlockId, kind: MarkKind) -> String {
         Self::file(id, kind.file_name())
+    }
+
+    /// The folder of a lease: `sarsen-compactor.lease`.
+    pub fn lease_folder(name: &str) -> String {
+        format!("sarsen-{name}.lease")
+    }
+
+    /// The object of a lease with this number. By name they rise as the numbers do.
+    pub fn lease(name: &str, number: u64) -> String {
+        format!("{}/{number:020}", Self::lease_folder(name))
     }
 
     /// The block that a folder belongs to, if the folder is named like one.

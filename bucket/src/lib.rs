@@ -28,21 +28,32 @@ mod bucket;
 mod config;
 #[cfg(feature = "contract")]
 mod contract;
+mod copy;
 mod deletions;
 mod download;
 mod error;
+#[cfg(feature = "contract")]
+mod failing;
 mod filter;
 mod layout;
+mod lease;
 mod marker;
 mod md5;
 mod observer;
 mod open;
+mod origin;
 mod ranges;
+mod read;
 mod reload;
 mod remove;
 mod retry;
+mod segment;
 mod selector;
+mod sink;
+mod throttle;
+mod undelete;
 mod upload;
+mod verify;
 mod view;
 
 pub use bucket::{Bucket, BucketBuilder, BucketSettings, Level, Object};
@@ -50,18 +61,26 @@ pub use config::{
     BucketLookup, Encryption, HttpSettings, Keys, ObjstoreConfig, S3Config, StoreConfig, TlsFiles,
 };
 #[cfg(feature = "contract")]
-pub use contract::{FailingStore, run_contract};
+pub use contract::run_contract;
+pub use copy::{Copied, copy_block};
 pub use deletions::{Deletion, Deletions};
 pub use download::download;
 pub use error::{Advice, Error, Place};
+#[cfg(feature = "contract")]
+pub use failing::{FailingStore, Weather};
 pub use filter::{Excluded, Filter, remove_labels};
 pub use layout::Layout;
+pub use lease::{Lease, LeaseTerms, Leasing, Renewal};
 pub use marker::{MarkKind, Marker, Reason};
 pub use observer::{BucketObserver, Finished, NoTime, Operation, Outcome, Timer, Unobserved, Wait};
 pub use ranges::{DEFAULT_GAP, coalesce, get_ranges};
+pub use read::{Reading, open_block};
 pub use reload::{Reload, Reloading};
 pub use remove::remove;
 pub use retry::Retry;
 pub use selector::Selector;
+pub use sink::{SinkFile, SinkOptions, UploadSink};
+pub use undelete::{Undeleted, undelete};
 pub use upload::{UploadOptions, Uploaded, upload};
+pub use verify::{Depth, Verified, scrub, verify_block};
 pub use view::{Fetcher, Partial, View};

@@ -77,10 +77,14 @@ pub struct Finished {
     pub retries: u32,
 }
 
-/// Hears of every operation when it ends. Called from the task that asked for it, so it must be quick.
+/// Hears of every operation when it ends, and of bytes as they move. Called from the task that asked for it, so it must be quick.
 pub trait BucketObserver: Send + Sync {
     /// An operation has ended.
     fn finished(&self, _operation: &Finished) {}
+
+    /// Bytes of content were read or written: a whole object or range, or one part of an object that is written in parts. Tries
+    /// that fail afterwards have moved bytes too, so the sum may exceed that of [`finished`](Self::finished).
+    fn moved(&self, _operation: Operation, _bytes: u64) {}
 }
 
 /// An observer that does not listen.

@@ -8,12 +8,13 @@
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256};
-use sarsen_block::{BlockFile, BlockMeta, FileHash, UploadTime};
+use sarsen_block::{BlockFile, BlockMeta, FileHash, ThanosMeta, UploadTime};
 use tokio::io::AsyncReadExt as _;
 
 use crate::bucket::Bucket;
 use crate::error::Error;
 use crate::layout::Layout;
+use crate::read::segment_number;
 
 /// How a block is uploaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,12 +60,7 @@ pub async fn upload(
     }
     let files = files_of(dir, options.hashes).await?;
     if let Some(thanos) = &mut meta.thanos {
-        thanos.version = 1;
-        let segments = files.iter().filter_map(|file| file.rel_path.strip_prefix("chunks/"));
-        thanos.segment_files = segments.map(str::to_owned).collect();
-        thanos.files.clone_from(&files);
-        thanos.files.push(BlockFile { rel_path: Layout::META.to_owned(), ..BlockFile::default() });
-        thanos.upload_time = UploadTime::from_unix_ms(options.now_ms);
+        list_files(thanos, &files, options.now_ms);
     }
     match put_all(bucket, dir, &meta, &files).await {
         Ok(bytes) => Ok(Uploaded::Complete { meta: Box::new(meta), bytes }),
@@ -73,6 +69,16 @@ pub async fn upload(
             Err(error)
         }
     }
+}
+
+/// Notes in a meta which files the block has, `meta.json` last and bare, and when it was uploaded.
+pub(crate) fn list_files(thanos: &mut ThanosMeta, files: &[BlockFile], now_ms: i64) {
+    thanos.version = 1;
+    let segments = files.iter().filter_map(|file| file.rel_path.strip_prefix("chunks/"));
+    thanos.segment_files = segments.map(str::to_owned).collect();
+    thanos.files = files.to_vec();
+    thanos.files.push(BlockFile { rel_path: Layout::META.to_owned(), ..BlockFile::default() });
+    thanos.upload_time = UploadTime::from_unix_ms(now_ms);
 }
 
 async fn put_all(bucket: &Bucket, dir: &Path, meta: &BlockMeta, files: &[BlockFile]) -> Result<u64, Error> {
@@ -105,8 +111,9 @@ async fn files_of(dir: &Path, hashes: bool) -> Result<Vec<BlockFile>, Error> {
     let mut listing = tokio::fs::read_dir(&chunks).await.map_err(|e| Error::local(&chunks, e))?;
     while let Some(entry) = listing.next_entry().await.map_err(|e| Error::local(&chunks, e))? {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.len() == 6 && name.bytes().all(|b| b.is_ascii_digit()) {
-            names.push(format!("{}/{name}", Layout::CHUNKS));
+        let rel_path = format!("{}/{name}", Layout::CHUNKS);
+        if segment_number(&rel_path).is_some() {
+            names.push(rel_path);
         }
     }
     names.sort_unstable();
@@ -134,6 +141,11 @@ pub(crate) async fn sha256(path: &Path) -> Result<FileHash, Error> {
         }
         context.update(buffer.get(..read).unwrap_or_default());
     }
+    Ok(file_hash(context))
+}
+
+/// What a meta says of a file whose bytes went through `context`.
+pub(crate) fn file_hash(context: Context) -> FileHash {
     let value = context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(FileHash { function: "SHA256".to_owned(), value })
+    FileHash { function: "SHA256".to_owned(), value }
 }

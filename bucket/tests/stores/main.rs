@@ -1,9 +1,11 @@
 //! Every store behind a bucket keeps the same promises: memory, a directory, S3; with and without a prefix.
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod minio;
 mod s3;
+mod streams;
 mod tls;
+mod troubles;
 
 use std::sync::Arc;
 
@@ -24,8 +26,10 @@ async fn memory() {
     let store = Arc::new(InMemory::new());
     let bucket = Bucket::builder(store.clone(), "memory").settings(small_parts()).build();
     run_contract(&bucket, scratch.path()).await;
-    let below = Bucket::builder(store, "memory").settings(small_parts()).prefix("/a/b/").build();
+    let below = Bucket::builder(store.clone(), "memory").settings(small_parts()).prefix("/a/b/").build();
     run_contract(&below, scratch.path()).await;
+    let other = Bucket::builder(store, "memory").settings(small_parts()).prefix("c").build();
+    streams::run_streams(&below, &other).await;
 }
 
 #[tokio::test]
@@ -42,6 +46,9 @@ async fn directory() {
     for prefix in ["", "prefix: team/one\n"] {
         let text = format!("type: FILESYSTEM\nconfig:\n  directory: '{}'\n{prefix}", place.display());
         run_contract(&open(&text), scratch.path()).await;
+        let other = scratch.path().join("other");
+        let other = format!("type: FILESYSTEM\nconfig:\n  directory: '{}'\n", other.display());
+        streams::run_streams(&open(&text), &open(&other)).await;
     }
     // Nothing is left over, not even empty folders.
     assert_eq!(std::fs::read_dir(&place).unwrap().count(), 0);
@@ -62,6 +69,9 @@ async fn s3() {
         let bucket = open(&s3::config(&address.to_string(), s3::SECRET_KEY, &more));
         assert_eq!(bucket.name(), "blocks");
         run_contract(&bucket, scratch.path()).await;
+        let more = more.replace("prefix: team/one\n", "");
+        let other = s3::config(&address.to_string(), s3::SECRET_KEY, &format!("{more}prefix: other\n"));
+        streams::run_streams(&bucket, &open(&other)).await;
     }
 }
 

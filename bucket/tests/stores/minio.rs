@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sarsen_bucket::run_contract;
 
-use crate::s3;
+use crate::{s3, streams};
 
 struct Minio(Child);
 
@@ -68,6 +68,8 @@ async fn minio() {
     }
     for more in ["", "prefix: team/one\n", "  send_content_md5: false\n", "  disable_multipart: true\n"] {
         run_contract(&open(more), scratch.path()).await;
+        let other = more.replace("prefix: team/one\n", "");
+        streams::run_streams(&open(more), &open(&format!("{other}prefix: other\n"))).await;
     }
     assert!(crate::open(&s3::config(&address, "wrong", "  insecure: true\n")).level("").await.is_err());
 }

@@ -1,0 +1,114 @@
+//! A block that stays in its bucket, opened for reading by threads that may wait.
+//!
+//! The index is fetched into a scratch file and read there by position; chunk segments stay where they are and are read forward
+//! ([`forward`]). So a block of any size takes the disk of its index and the memory of a few stretches. Nothing is written to the
+//! bucket. What the store says while a series is read travels through the block's error: [`Error::of_block`] gives it back.
+
+mod files;
+mod forward;
+mod scratch;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
+use sarsen_block::{Block, BlockId, BlockMeta, CHUNK_FILE_HEADER_LEN, Source, Tombstones};
+use tokio::runtime::Handle;
+
+use crate::bucket::{Bucket, Object};
+use crate::error::Error;
+
+pub(crate) use files::{BlockObjects, segment_number};
+use forward::Forward;
+pub(crate) use scratch::{ScratchFile, save};
+
+/// Requests for one block at the same time while it is opened.
+const REQUESTS_IN_FLIGHT: usize = 4;
+
+/// How a block is read.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// A local directory for the index; made if need be. The file in it goes with the block's last handle.
+    pub scratch: PathBuf,
+    /// How many bytes of a chunk segment one request brings, at least 64 KiB. Of each block two stretches are in memory while
+    /// its chunks are read, and a third while one of them is still in use.
+    pub stretch: u64,
+    /// Runs the requests. The threads that read the block must not be the ones that drive it.
+    pub runtime: Handle,
+}
+
+impl Reading {
+    /// With stretches of 1 MiB, on the runtime of the caller.
+    ///
+    /// # Panics
+    /// As [`Handle::current`]: if the caller is on no runtime.
+    pub fn new(scratch: impl Into<PathBuf>) -> Self {
+        Self { scratch: scratch.into(), stretch: 1 << 20, runtime: Handle::current() }
+    }
+}
+
+/// Opens the block of `meta` for reading. Its sources wait for the store: they must be read on a thread that may wait, as
+/// those of `spawn_blocking` may.
+///
+/// # Errors
+/// `NotFound` if an object is missing, `Corrupt` if one is not what the meta or its format says, `Local` if the scratch
+/// directory cannot be used; otherwise as the store says.
+pub async fn open_block(bucket: &Bucket, meta: &BlockMeta, reading: &Reading) -> Result<Block, Error> {
+    let objects = BlockObjects::find(bucket, meta).await?;
+    let sources = BlockSources::open(bucket, &objects, reading).await?;
+    let (meta, id) = (meta.clone(), meta.id);
+    let opened = reading.runtime.spawn_blocking(move || sources.into_block(meta));
+    opened.await.map_err(|error| ended(id, error))?.map_err(|error| Error::of_block(id, error))
+}
+
+/// The objects of a block as sources.
+pub(crate) struct BlockSources {
+    pub(crate) index: Arc<dyn Source>,
+    pub(crate) segments: Vec<Arc<dyn Source>>,
+    pub(crate) tombstones: Tombstones,
+}
+
+impl BlockSources {
+    /// Fetches the index and how the segments begin.
+    pub(crate) async fn open(
+        bucket: &Bucket,
+        objects: &BlockObjects,
+        reading: &Reading,
+    ) -> Result<Self, Error> {
+        let (index, segments, tombstones) = futures_util::try_join!(
+            ScratchFile::fetch(bucket, &objects.index, reading),
+            open_segments(bucket, &objects.segments, reading),
+            read_tombstones(bucket, objects.tombstones.as_ref()),
+        )?;
+        Ok(Self { index: Arc::new(index), segments, tombstones })
+    }
+
+    /// Reads how the block begins. Waits for the store.
+    pub(crate) fn into_block(self, meta: BlockMeta) -> Result<Block, sarsen_block::Error> {
+        Block::open(self.index, self.segments, meta, self.tombstones)
+    }
+}
+
+/// A task of the runtime that did not come to its end: the runtime is being stopped.
+pub(crate) fn ended(id: BlockId, error: tokio::task::JoinError) -> Error {
+    Error::local(id.to_string(), std::io::Error::other(error))
+}
+
+async fn open_segments(
+    bucket: &Bucket,
+    segments: &[Object],
+    reading: &Reading,
+) -> Result<Vec<Arc<dyn Source>>, Error> {
+    let open = async |object: &Object| {
+        let head = bucket.get_range(&object.name, 0..object.size.min(CHUNK_FILE_HEADER_LEN as u64)).await?;
+        Ok(Arc::new(Forward::new(bucket.clone(), object, head, reading)) as Arc<dyn Source>)
+    };
+    futures_util::stream::iter(segments).map(open).buffered(REQUESTS_IN_FLIGHT).try_collect().await
+}
+
+async fn read_tombstones(bucket: &Bucket, object: Option<&Object>) -> Result<Tombstones, Error> {
+    let Some(Object { name, .. }) = object else { return Ok(Tombstones::default()) };
+    let content: Bytes = bucket.get(name).await?;
+    Tombstones::decode(&content).map_err(|error| Error::corrupt(name, error.to_string()))
+}

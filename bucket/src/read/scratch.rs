@@ -1,0 +1,118 @@
+//! An object copied to a local file that goes when nobody reads it any more.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
+use sarsen_block::Source;
+use tokio::io::AsyncWriteExt as _;
+
+use super::Reading;
+use crate::bucket::{Bucket, Object};
+use crate::error::Error;
+
+/// Stretches of one object that are on their way at the same time.
+const STRETCHES_IN_FLIGHT: usize = 2;
+
+/// Tells apart the files of one process.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+/// A local copy, read by position.
+#[derive(Debug)]
+pub(crate) struct ScratchFile {
+    file: File,
+    length: u64,
+    /// Removes the file, so it stands behind the open one.
+    _place: Place,
+}
+
+/// The name of a file, which is removed with this value.
+#[derive(Debug)]
+struct Place(PathBuf);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // What stays is a file in a scratch directory, which its owner empties.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl ScratchFile {
+    /// Copies `object` into the scratch directory.
+    pub(super) async fn fetch(bucket: &Bucket, object: &Object, reading: &Reading) -> Result<Self, Error> {
+        let (scratch, name) = (reading.scratch.clone(), object.name.replace('/', "."));
+        // In one step that goes on to its end when nobody waits for it any more, so that no file is made after its removal.
+        let made = reading.runtime.spawn_blocking(move || Self::create(&scratch, &name)).await;
+        let (file, place) =
+            made.unwrap_or_else(|stopped| Err(Error::local(&reading.scratch, io::Error::other(stopped))))?;
+        let mut file = tokio::fs::File::from_std(file);
+        save(bucket, object, &mut file, reading.stretch).await.map_err(|fault| fault.at(&place.0))?;
+        let file = file.into_std().await;
+        Ok(Self { file, length: object.size, _place: place })
+    }
+
+    /// A new file in the scratch directory.
+    fn create(scratch: &Path, name: &str) -> Result<(File, Place), Error> {
+        std::fs::create_dir_all(scratch).map_err(|e| Error::local(scratch, e))?;
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let place = Place(scratch.join(format!("{name}.{number}")));
+        let mut options = File::options();
+        let file = options.read(true).write(true).create(true).truncate(true).open(&place.0);
+        Ok((file.map_err(|e| Error::local(&place.0, e))?, place))
+    }
+}
+
+impl Source for ScratchFile {
+    fn len(&self) -> u64 {
+        self.length
+    }
+
+    fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
+        if range.start > range.end || range.end > self.length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let length = usize::try_from(range.end - range.start).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, range.start)?;
+        Ok(bytes.into())
+    }
+}
+
+/// What kept an object from being copied into a file.
+#[derive(Debug)]
+pub(crate) enum SaveFault {
+    Store(Error),
+    Local(io::Error),
+}
+
+impl SaveFault {
+    /// The fault, with the name of the local file.
+    pub(crate) fn at(self, path: &Path) -> Error {
+        match self {
+            Self::Store(error) => error,
+            Self::Local(error) => Error::local(path, error),
+        }
+    }
+}
+
+/// Writes a whole object into `file`, in pieces of `stretch` bytes. It is not synced.
+pub(crate) async fn save(
+    bucket: &Bucket,
+    object: &Object,
+    file: &mut tokio::fs::File,
+    stretch: u64,
+) -> Result<(), SaveFault> {
+    let step = usize::try_from(stretch.max(1)).unwrap_or(usize::MAX);
+    let ranges = (0..object.size).step_by(step).map(|at| at..at.saturating_add(stretch).min(object.size));
+    let pieces = ranges.map(|range| bucket.get_range(&object.name, range));
+    let mut pieces = futures_util::stream::iter(pieces).buffered(STRETCHES_IN_FLIGHT);
+    while let Some(piece) = pieces.try_next().await.map_err(SaveFault::Store)? {
+        file.write_all(&piece).await.map_err(SaveFault::Local)?;
+    }
+    file.flush().await.map_err(SaveFault::Local)
+}

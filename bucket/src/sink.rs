@@ -1,0 +1,300 @@
+//! A block that goes up while it is being written, so that it never lies on the local disk as a whole.
+//!
+//! Files are written into a scratch directory. A chunk segment that is finished is read once more and checked, record by record,
+//! then uploaded in parts and removed, while the next one is written; the index goes last, so there are at most two segments and
+//! the index on the disk. Until [`UploadSink::publish`] has put `meta.json` the bucket holds half a block. A sink that is
+//! dropped before takes back what it brought, as far as it can. The calls of [`BlockSink`] wait for the store: they must come from
+//! a thread that may wait.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use sarsen_block::{BlockFile, BlockId, BlockMeta, BlockSink, BlockStats, Checks};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use crate::bucket::Bucket;
+use crate::error::Error;
+use crate::layout::Layout;
+use crate::read::{ended, segment_number};
+use crate::segment::{SegmentCount, check_segment};
+use crate::upload::{file_hash, list_files};
+
+/// How an [`UploadSink`] works.
+#[derive(Debug, Clone)]
+pub struct SinkOptions {
+    /// The block's name. Every attempt needs a new one: what a broken-off attempt left is removed in the background.
+    pub id: BlockId,
+    /// A local directory for what is being written; made if need be. The sink uses a directory in it with the block's name.
+    pub scratch: PathBuf,
+    /// Runs the uploads. The thread that writes the block must not be one that drives it.
+    pub runtime: Handle,
+    /// Whether the SHA-256 of every file is noted in the meta.
+    pub hashes: bool,
+}
+
+/// Where a block is written to that goes into a bucket.
+#[derive(Debug)]
+pub struct UploadSink {
+    bucket: Bucket,
+    options: SinkOptions,
+    directory: PathBuf,
+    /// The file that is on its way.
+    upload: Option<Upload>,
+    /// What has arrived.
+    files: Vec<BlockFile>,
+    chunks: SegmentCount,
+    /// Whether something may lie in the bucket that is no complete block.
+    unpublished: bool,
+}
+
+/// A file on its way: what it is, and what was counted in it.
+#[derive(Debug)]
+struct Upload(JoinHandle<Result<(BlockFile, SegmentCount), Error>>);
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A file of the block while it is written.
+#[derive(Debug)]
+pub struct SinkFile {
+    rel_path: String,
+    path: PathBuf,
+    file: File,
+    length: u64,
+    hash: Option<HashContext>,
+}
+
+/// A SHA-256 on its way.
+struct HashContext(Context);
+
+impl std::fmt::Debug for HashContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HashContext")
+    }
+}
+
+impl Write for SinkFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.length += written as u64;
+        if let (Some(HashContext(context)), Some(bytes)) = (&mut self.hash, bytes.get(..written)) {
+            context.update(bytes);
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl BlockSink for UploadSink {
+    type File = SinkFile;
+
+    fn create(&mut self, rel_path: &str) -> io::Result<SinkFile> {
+        let path = self.directory.join(rel_path);
+        let local = |e| Error::local(&path, e).into_io();
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(local)?;
+        }
+        let file = File::create(&path).map_err(local)?;
+        let hash = self.options.hashes.then(|| HashContext(Context::new(&SHA256)));
+        Ok(SinkFile { rel_path: rel_path.to_owned(), path, file, length: 0, hash })
+    }
+
+    fn finish(&mut self, file: SinkFile) -> io::Result<()> {
+        let runtime = self.options.runtime.clone();
+        runtime.block_on(self.arrived()).map_err(Error::into_io)?;
+        let SinkFile { rel_path, path, file, length, hash } = file;
+        drop(file);
+        let hash = hash.map(|HashContext(context)| file_hash(context));
+        let file = BlockFile { rel_path, size_bytes: length, hash };
+        let (bucket, id) = (self.bucket.clone(), self.options.id);
+        self.upload = Some(Upload(runtime.spawn(bring(bucket, id, path, file))));
+        Ok(())
+    }
+}
+
+impl UploadSink {
+    /// Begins a block that is not in the bucket.
+    ///
+    /// # Errors
+    /// `Exists` if there is a complete block of this name, `Local` if the scratch directory cannot be used; otherwise as the
+    /// store says.
+    pub async fn begin(bucket: &Bucket, options: SinkOptions) -> Result<Self, Error> {
+        let name = Layout::meta(options.id);
+        if bucket.exists(&name).await? {
+            return Err(Error::Exists { name });
+        }
+        let directory = options.scratch.join(options.id.to_string());
+        match tokio::fs::remove_dir_all(&directory).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::local(&directory, error));
+            }
+            _ => {}
+        }
+        tokio::fs::create_dir_all(&directory).await.map_err(|e| Error::local(&directory, e))?;
+        Ok(Self {
+            bucket: bucket.clone(),
+            options,
+            directory,
+            upload: None,
+            files: Vec::new(),
+            chunks: SegmentCount::default(),
+            unpublished: true,
+        })
+    }
+
+    /// Waits for the file on its way.
+    async fn arrived(&mut self) -> Result<(), Error> {
+        if let Some(mut upload) = self.upload.take() {
+            let (file, chunks) = (&mut upload.0).await.map_err(|error| ended(self.options.id, error))??;
+            self.files.push(file);
+            self.chunks.add(chunks);
+        }
+        Ok(())
+    }
+
+    /// Makes the block exist: its checksums, as the writer took them before a byte reached the disk, and then `meta.json`, from the
+    /// caller's meta with the list of files and `now_ms`, milliseconds since the Unix epoch, as the time of upload. Returns it as it
+    /// lies there. If it cannot be put, what was brought is taken back.
+    ///
+    /// # Errors
+    /// `Refused` if the meta has another id or no external labels, or meta or checksums are not about what was written;
+    /// otherwise as the disk or the store says.
+    pub async fn publish(
+        mut self,
+        meta: &BlockMeta,
+        checks: &Checks,
+        now_ms: i64,
+    ) -> Result<BlockMeta, Error> {
+        let published = self.complete(meta, checks, now_ms).await;
+        match published {
+            Ok(_) => {
+                self.unpublished = false;
+                self.clear();
+            }
+            // The first error is the one to tell of.
+            Err(_) => drop(self.discard().await),
+        }
+        published
+    }
+
+    async fn complete(&mut self, meta: &BlockMeta, checks: &Checks, now_ms: i64) -> Result<BlockMeta, Error> {
+        self.arrived().await?;
+        let mut meta = meta.clone();
+        let refused = |why: String| Error::refused(self.options.id.to_string(), why);
+        if meta.id != self.options.id {
+            return Err(refused(format!("the meta is that of {}", meta.id)));
+        }
+        self.chunks.check(&meta.stats).map_err(refused)?;
+        // Segments by number, then the index.
+        self.files.sort_by(|a, b| {
+            (a.rel_path == Layout::INDEX, &a.rel_path).cmp(&(b.rel_path == Layout::INDEX, &b.rel_path))
+        });
+        if self.files.last().is_none_or(|file| file.rel_path != Layout::INDEX) {
+            return Err(refused("no index was written".to_owned()));
+        }
+        let Some(thanos) = meta.thanos.as_mut().filter(|thanos| !thanos.labels.is_empty()) else {
+            return Err(refused("a block without external labels is not uploaded".to_owned()));
+        };
+        list_files(thanos, &self.files, now_ms);
+        let checks = Checks { id: meta.id, ..checks.clone() };
+        if lengths(&checks) != self.files.iter().map(|file| file.size_bytes).collect::<Vec<_>>() {
+            return Err(refused("the checksums are those of other files".to_owned()));
+        }
+        self.bucket.put(&Layout::checks(meta.id), checks.to_bytes().into()).await?;
+        self.bucket.put(&Layout::meta(meta.id), meta.to_bytes().into()).await?;
+        Ok(meta)
+    }
+
+    /// Takes back what was brought, and waits until that is done.
+    ///
+    /// # Errors
+    /// As the store says; what is left is then a half block.
+    pub async fn discard(mut self) -> Result<(), Error> {
+        drop(self.upload.take());
+        self.unpublished = false;
+        self.clear();
+        crate::remove::remove(&self.bucket, self.options.id).await.map(|_| ())
+    }
+
+    /// Bytes that have arrived in the bucket.
+    pub fn uploaded(&self) -> u64 {
+        self.files.iter().map(|file| file.size_bytes).sum()
+    }
+
+    /// Removes the scratch directory.
+    fn clear(&self) {
+        // Its owner empties what stays.
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+impl Drop for UploadSink {
+    fn drop(&mut self) {
+        if self.unpublished {
+            drop(self.upload.take());
+            self.clear();
+            let (bucket, id) = (self.bucket.clone(), self.options.id);
+            // Nobody waits for it. What it leaves is half a block, which is recognised and cleaned later.
+            drop(self.options.runtime.spawn(async move { crate::remove::remove(&bucket, id).await }));
+        }
+    }
+}
+
+/// Checks a finished file, uploads it and removes it here.
+async fn bring(
+    bucket: Bucket,
+    id: BlockId,
+    path: PathBuf,
+    file: BlockFile,
+) -> Result<(BlockFile, SegmentCount), Error> {
+    let mut chunks = SegmentCount::default();
+    if let Some(number) = segment_number(&file.rel_path) {
+        let here = path.clone();
+        let check = tokio::task::spawn_blocking(move || check_file(&here, number.saturating_sub(1)));
+        chunks =
+            check.await.map_err(|error| ended(id, error))?.map_err(|error| Error::of_block(id, error))?;
+    }
+    let name = Layout::file(id, &file.rel_path);
+    let written = bucket.put_file(&name, &path).await?;
+    if written != file.size_bytes {
+        let why = format!("{written} bytes were uploaded, {} were written", file.size_bytes);
+        return Err(Error::corrupt(name, why));
+    }
+    tokio::fs::remove_file(&path).await.map_err(|e| Error::local(&path, e))?;
+    Ok((file, chunks))
+}
+
+fn check_file(path: &Path, number: u32) -> Result<SegmentCount, sarsen_block::Error> {
+    let what = || path.display().to_string();
+    let file = File::open(path).map_err(|e| sarsen_block::Error::io(what(), e))?;
+    let length = file.metadata().map_err(|e| sarsen_block::Error::io(what(), e))?.len();
+    check_segment(file, length, number)
+}
+
+/// Bytes of the files that checksums are about: segments by number, then the index.
+fn lengths(checks: &Checks) -> Vec<u64> {
+    let index = checks.index.iter().fold(0u64, |sum, section| sum.saturating_add(section.length));
+    checks.segments.iter().map(|segment| segment.length).chain([index]).collect()
+}
+
+impl SegmentCount {
+    /// Holds what was found in the segments against what the meta says.
+    fn check(&self, told: &BlockStats) -> Result<(), String> {
+        if self.chunks != told.num_chunks {
+            return Err(format!("the meta says {} chunks, {} were written", told.num_chunks, self.chunks));
+        }
+        if !self.aggregates && self.samples != told.num_samples {
+            return Err(format!("the meta says {} samples, {} were written", told.num_samples, self.samples));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,164 @@
+//! What is wrong with blocks as they lie in the bucket, found by looking at sizes or by reading every byte.
+//!
+//! A fault is something that will not pass by asking again; what the store says meanwhile is an error of the call and no fault.
+//! Nothing is changed. Blocks are read from where they are: only the index takes room on the local disk.
+
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use sarsen_block::{BlockId, BlockMeta, Fault, Source, verify};
+
+use crate::bucket::Bucket;
+use crate::error::Error;
+use crate::layout::Layout;
+use crate::read::{BlockObjects, BlockSources, Reading, ended};
+
+/// How much is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// Whether every object is there, with the size that the meta says. Reads nothing.
+    Sizes,
+    /// Every byte is read and every sample decoded.
+    Deep,
+}
+
+/// What was found out about a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The block.
+    pub id: BlockId,
+    /// What is wrong with it; files are named as in the block's folder.
+    pub faults: Vec<Fault>,
+    /// Faults that are not described.
+    pub more_faults: u64,
+    /// Whether the block went away while it was read. What was found until then does not count.
+    pub gone: bool,
+}
+
+impl Verified {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    fn of(id: BlockId, faults: Vec<Fault>) -> Self {
+        Self { id, faults, more_faults: 0, gone: false }
+    }
+}
+
+/// Looks at a block.
+///
+/// # Errors
+/// As the store says, and `Local` if the scratch directory cannot be used.
+pub async fn verify_block(
+    bucket: &Bucket,
+    meta: &BlockMeta,
+    depth: Depth,
+    reading: &Reading,
+) -> Result<Verified, Error> {
+    match look(bucket, meta, depth, reading).await {
+        Err(error @ (Error::NotFound { .. } | Error::Corrupt { .. })) => {
+            // A block that is being removed loses its meta first.
+            let gone = !bucket.exists(&Layout::meta(meta.id)).await?;
+            let faults = if gone { Vec::new() } else { vec![fault_of(meta.id, &error)] };
+            Ok(Verified { gone, ..Verified::of(meta.id, faults) })
+        }
+        looked => looked,
+    }
+}
+
+async fn look(bucket: &Bucket, meta: &BlockMeta, depth: Depth, reading: &Reading) -> Result<Verified, Error> {
+    let objects = BlockObjects::find(bucket, meta).await?;
+    if depth == Depth::Sizes {
+        return Ok(Verified::of(meta.id, Vec::new()));
+    }
+    let mut sources = BlockSources::open(bucket, &objects, reading).await?;
+    let trouble = Trouble::default();
+    sources.index = trouble.watch(sources.index);
+    sources.segments = sources.segments.into_iter().map(|source| trouble.watch(source)).collect();
+    let id = meta.id;
+    let meta = meta.clone();
+    let read_all = move || sources.into_block(meta).map(|block| verify(&block));
+    let read = reading.runtime.spawn_blocking(read_all).await.map_err(|error| ended(id, error))?;
+    if let Some(error) = trouble.take() {
+        return Err(Error::of_block(id, sarsen_block::Error::io("reading a block", error)));
+    }
+    let report = read.map_err(|error| Error::of_block(id, error))?;
+    let more_faults = report.more_faults;
+    Ok(Verified { more_faults, ..Verified::of(id, report.faults) })
+}
+
+/// A fault for an object that is missing or not what it should be.
+fn fault_of(id: BlockId, error: &Error) -> Fault {
+    let (name, what) = match error {
+        Error::NotFound { name } => (name.as_str(), "is missing".to_owned()),
+        Error::Corrupt { name, why } => (name.as_str(), why.clone()),
+        other => ("", other.to_string()),
+    };
+    let file = name.strip_prefix(&format!("{id}/")).unwrap_or(name).to_owned();
+    Fault { file, offset: 0, what }
+}
+
+/// The first error of reading that was none of the bytes: a search for faults would take it for one.
+#[derive(Debug, Clone, Default)]
+struct Trouble(Arc<Mutex<Option<io::Error>>>);
+
+impl Trouble {
+    fn watch(&self, source: Arc<dyn Source>) -> Arc<dyn Source> {
+        Arc::new(Watched { source, trouble: self.clone() })
+    }
+
+    fn take(&self) -> Option<io::Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A source whose errors are kept.
+struct Watched {
+    source: Arc<dyn Source>,
+    trouble: Trouble,
+}
+
+impl Source for Watched {
+    fn len(&self) -> u64 {
+        self.source.len()
+    }
+
+    fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
+        self.source.read(range).map_err(|error| {
+            // A range outside the object comes from damaged bytes.
+            if error.kind() == io::ErrorKind::UnexpectedEof {
+                return error;
+            }
+            let kind = error.kind();
+            self.trouble.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            kind.into()
+        })
+    }
+}
+
+/// Looks at blocks one after another, reading no more than `bytes_per_second`, and hands each result to `found`. The blocks come in
+/// the order given, so whoever keeps the last id can go on behind it another time. Returns how many were looked at; `found` ends it
+/// early by returning false.
+///
+/// # Errors
+/// As [`verify_block`]; what was handed to `found` before is not affected.
+pub async fn scrub(
+    bucket: &Bucket,
+    metas: impl IntoIterator<Item = &BlockMeta>,
+    bytes_per_second: u64,
+    reading: &Reading,
+    mut found: impl FnMut(Verified) -> bool,
+) -> Result<usize, Error> {
+    let bucket = bucket.capped(bytes_per_second);
+    let mut count = 0;
+    for meta in metas {
+        count += 1;
+        if !found(verify_block(&bucket, meta, Depth::Deep, reading).await?) {
+            break;
+        }
+    }
+    Ok(count)
+}
