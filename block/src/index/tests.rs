@@ -176,6 +176,66 @@ fn damage_is_found_and_never_panics() {
     }
 }
 
+/// Many series, some names on all of them, some on few and far apart: runs, gaps and lists of every length.
+#[test]
+fn lists_of_many_series() {
+    let labels_of = |i: usize| {
+        let mut pairs = vec![("all".to_owned(), "same".to_owned()), ("no".to_owned(), format!("{i:05}"))];
+        pairs.push(("seven".to_owned(), format!("{}", i % 7)));
+        pairs.push(("slow".to_owned(), format!("{}", i / 100)));
+        if i % 700 < 3 {
+            pairs.push(("few".to_owned(), format!("{}", i % 2)));
+        }
+        if (1500..1900).contains(&i) || i == 4999 {
+            pairs.push(("some".to_owned(), "here".to_owned()));
+        }
+        Labels::from_pairs(pairs).unwrap()
+    };
+    let all: Vec<_> = (0..5000).map(labels_of).collect();
+    let mut sorted: Vec<_> = all.iter().collect();
+    sorted.sort();
+    let symbols: std::collections::BTreeSet<_> =
+        all.iter().flat_map(|l| l.iter().flat_map(|(n, v)| [n, v])).collect();
+    let mut writer = IndexWriter::new(Vec::new()).unwrap();
+    symbols.iter().for_each(|symbol| writer.add_symbol(symbol).unwrap());
+    let numbered = |text: &[u8]| symbols.iter().position(|symbol| *symbol == text).unwrap() as u32;
+    let mut model = std::collections::BTreeMap::<_, Vec<_>>::new();
+    for (i, labels) in sorted.iter().enumerate() {
+        let chunks = [chunk(0, 1, 8 + i as u64)];
+        // Text and numbers are two ways to say the same.
+        let no = if i % 3 == 0 {
+            let pairs: Vec<_> = labels.iter().map(|(n, v)| (numbered(n), numbered(v))).collect();
+            writer.add_numbered(&pairs, &chunks).unwrap()
+        } else {
+            writer.add_series(labels.as_ref(), &chunks).unwrap()
+        };
+        model.entry((&b""[..], &b""[..])).or_default().push(no);
+        for label in labels.iter() {
+            model.entry(label).or_default().push(no);
+        }
+    }
+    let reader = open(writer.finish().unwrap().0).unwrap();
+    let lists: Vec<_> = reader.lists().map(Result::unwrap).collect();
+    assert_eq!(lists.len(), model.len());
+    for ((name, value, at), (key, numbers)) in lists.into_iter().zip(&model) {
+        assert_eq!((name, value), *key);
+        assert_eq!(&reader.list_at(at).unwrap().collect_all(), numbers);
+    }
+}
+
+#[test]
+fn numbers_that_are_no_symbols_or_not_in_order() {
+    for wrong in [&[(0, 1), (0, 1)][..], &[(1, 0), (0, 1)], &[(0, 3)], &[(3, 0)]] {
+        let mut index = writer(&["a", "b", "c"]);
+        index.add_numbered(&[(0, 1)], &[chunk(0, 1, 8)]).unwrap();
+        assert!(index.add_numbered(wrong, &[chunk(0, 1, 9)]).is_err(), "{wrong:?}");
+        assert_eq!(index.stage(), Stage::Failed);
+    }
+    let mut index = writer(&["a", "b", "c"]);
+    index.add_numbered(&[(0, 2)], &[chunk(0, 1, 8)]).unwrap();
+    assert!(index.add_numbered(&[(0, 1), (1, 2)], &[chunk(0, 1, 9)]).is_err(), "a smaller one");
+}
+
 /// An index as Prometheus wrote it before version 2: symbols and series by offset, lists in any order.
 fn version_1() -> Vec<u8> {
     fn section(out: &mut Vec<u8>, body: &[u8]) {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::checks::Checks;
 use crate::chunk::{ChunkRef, HistogramChunk, TimedChunk, XorAppender};
 use crate::histogram::Histogram;
 use crate::index::IndexWriter;
@@ -93,7 +94,12 @@ fn reindexed(change: impl Fn(usize, &mut Vec<ChunkMeta>)) -> Vec<u8> {
 }
 
 fn faults(index: Vec<u8>, chunks: Vec<u8>, meta: BlockMeta) -> Vec<String> {
-    verify(&block(index, chunks, meta).unwrap()).faults.iter().map(ToString::to_string).collect()
+    let block = block(index, chunks, meta).unwrap();
+    let told = |report: Report| report.faults.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let (all, quick) = (told(verify(&block)), told(verify_quick(&block)));
+    let decoded = |fault: &String| fault.contains("the index says");
+    assert!(!quick.is_empty() || all.iter().all(decoded), "{all:?}");
+    all
 }
 
 #[test]
@@ -103,6 +109,8 @@ fn a_sound_block_has_no_fault() {
     let report = verify(&block(index, chunks, meta).unwrap());
     assert_eq!(report.faults, []);
     assert_eq!(report.stats, stats);
+    let (index, chunks, meta) = parts();
+    assert_eq!(verify_quick(&block(index, chunks, meta).unwrap()), report);
     assert_eq!((stats.num_series, stats.num_chunks, stats.num_samples), (3, 4, 8));
 }
 
@@ -156,6 +164,22 @@ fn postings_that_leave_a_series_out() {
     );
 }
 
+/// Lists that name other series than have the label, each in the right order and under a good checksum.
+#[test]
+fn lists_that_were_exchanged() {
+    let (index, chunks, meta) = parts();
+    let reader = IndexReader::open(Arc::new(Bytes::from(index.clone()))).unwrap();
+    let list = |value: &[u8]| {
+        let (_, _, at) = reader.lists().map(Result::unwrap).find(|list| list.1 == value).unwrap();
+        at as usize + 8..at as usize + 16
+    };
+    let (a, b) = (list(b"a"), list(b"b"));
+    let mut exchanged = index.clone();
+    exchanged[a.clone()].copy_from_slice(&index[b.clone()]);
+    exchanged[b].copy_from_slice(&index[a]);
+    assert_eq!(faults(exchanged, chunks, meta).len(), 2);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
@@ -167,8 +191,19 @@ proptest! {
         bytes[at] ^= 1 << bit;
         // Padding has no checksum; the version may be another that is read the same way.
         let padding = if in_index { good_index[at] == 0 || at == 4 } else { good_chunks[at] == 0 && at < 8 };
-        if let Ok(block) = block(index, chunks, meta) {
+        if let Ok(block) = block(index.clone(), chunks.clone(), meta.clone()) {
             prop_assert!(!verify(&block).is_sound() || padding, "byte {at} of index: {in_index}");
+        }
+        // And the quick one finds as much, though nothing was checked when the block was opened.
+        let segments = vec![Arc::new(Bytes::from(chunks)) as Arc<dyn Source>];
+        if let Ok(block) = Block::open_unread(Arc::new(Bytes::from(index)), segments, meta, Tombstones::default()) {
+            prop_assert!(!verify_quick(&block).is_sound() || padding, "byte {at} of index: {in_index}");
+            // The sums beside the block see padding too.
+            let (index, chunks, meta) = parts();
+            let checks = Checks::of(&super::tests::block(index, chunks, meta).unwrap()).unwrap();
+            let faults = checks.verify(block.index().source(), block.segments()).unwrap();
+            prop_assert_eq!(faults.len(), 1);
+            prop_assert_eq!(faults[0].file.starts_with("index"), in_index);
         }
     }
 }
