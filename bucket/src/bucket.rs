@@ -159,6 +159,11 @@ impl Bucket {
         &self.shared.name
     }
 
+    /// Time since some fixed moment, by the bucket's timer: how its owner can tell what has passed without a clock.
+    pub fn elapsed(&self) -> Duration {
+        self.shared.timer.elapsed()
+    }
+
     /// A handle on the same bucket whose reads and writes together move no more than this many bytes in a second, by waiting
     /// with the bucket's timer. Clones of it share the bound.
     #[must_use]

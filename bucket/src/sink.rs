@@ -33,6 +33,8 @@ pub struct SinkOptions {
     pub runtime: Handle,
     /// Whether the SHA-256 of every file is noted in the meta.
     pub hashes: bool,
+    /// Whether a block without external labels is taken: those of a local database have none.
+    pub unlabelled: bool,
 }
 
 /// Where a block is written to that goes into a bucket.
@@ -151,8 +153,12 @@ impl UploadSink {
         })
     }
 
-    /// Waits for the file on its way.
-    async fn arrived(&mut self) -> Result<(), Error> {
+    /// Waits for the file on its way. When the block has been written, all of it is in the bucket then, but for its meta: so it can
+    /// be read back before it exists.
+    ///
+    /// # Errors
+    /// `Corrupt` if a segment is damaged as it lies in the scratch directory; otherwise as the disk or the store says.
+    pub async fn arrived(&mut self) -> Result<(), Error> {
         if let Some(mut upload) = self.upload.take() {
             let (file, chunks) = (&mut upload.0).await.map_err(|error| ended(self.options.id, error))??;
             self.files.push(file);
@@ -201,7 +207,9 @@ impl UploadSink {
         if self.files.last().is_none_or(|file| file.rel_path != Layout::INDEX) {
             return Err(refused("no index was written".to_owned()));
         }
-        let Some(thanos) = meta.thanos.as_mut().filter(|thanos| !thanos.labels.is_empty()) else {
+        let unlabelled = self.options.unlabelled;
+        let Some(thanos) = meta.thanos.as_mut().filter(|thanos| unlabelled || !thanos.labels.is_empty())
+        else {
             return Err(refused("a block without external labels is not uploaded".to_owned()));
         };
         list_files(thanos, &self.files, now_ms);

@@ -60,6 +60,7 @@ pub async fn upload(
     }
     let files = files_of(dir, options.hashes).await?;
     if let Some(thanos) = &mut meta.thanos {
+        thanos.version = 1;
         list_files(thanos, &files, options.now_ms);
     }
     match put_all(bucket, dir, &meta, &files).await {
@@ -73,7 +74,6 @@ pub async fn upload(
 
 /// Notes in a meta which files the block has, `meta.json` last and bare, and when it was uploaded.
 pub(crate) fn list_files(thanos: &mut ThanosMeta, files: &[BlockFile], now_ms: i64) {
-    thanos.version = 1;
     let segments = files.iter().filter_map(|file| file.rel_path.strip_prefix("chunks/"));
     thanos.segment_files = segments.map(str::to_owned).collect();
     thanos.files = files.to_vec();

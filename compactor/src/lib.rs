@@ -21,28 +21,50 @@
 //! # Ok::<(), sarsen_compactor::Error>(())
 //! ```
 //!
+//! [`Compactor::round`] does it, over any bucket; [`maintain_directory`] is the same as one blocking call on a local directory of blocks.
+//!
 //! The rooms, in reading order: `options`; `group` (which blocks may meet), `sift` (which are looked at), `select` and `choose` (what is
-//! merged next), `grow` (the merges of a group), `cover`, `retain` and `due` (what a single block needs), `plan` (all of it).
+//! merged next), `grow` (the merges of a group), `cover`, `retain` and `due` (what a single block needs), `plan` (all of it);
+//! `merge` and `coarsen` (what computes), `job` (one from start to end), `aside` (what is left out), `clean`, `budget`, `watch`, `round` (all of it
+//! again), `directory`; `observer` and `report` tell.
 //! `DESIGN.md` argues why.
 
 #![forbid(unsafe_code)]
 
+mod aside;
+mod budget;
 mod choose;
+mod clean;
+mod coarsen;
 mod cover;
+mod directory;
 mod due;
 mod error;
 mod group;
 mod grow;
+mod job;
+mod merge;
+mod observer;
 mod options;
 mod plan;
+mod report;
 mod retain;
+mod round;
 mod select;
 mod sift;
+mod watch;
 
+pub use aside::{SetAside, Until};
 pub use choose::{Choice, Limits, choose};
+pub use clean::clean;
+pub use directory::maintain_directory;
 pub use error::{Advice, Error};
 pub use group::{Group, GroupKey, shared_extensions};
+pub use observer::{CompactorObserver, Progress, Removed, Unobserved};
 pub use options::{Options, Retention, RetentionOverride};
 pub use plan::{Backlog, Job, Kept, Later, Outdated, Plan, Situation, Stage, Work, plan};
+pub use report::{CleanReport, Done, Failed, RoundReport};
 pub use retain::retain;
+pub use round::Compactor;
 pub use select::{Candidate, Cause, Rules, Selected, select};
+pub use watch::Stop;

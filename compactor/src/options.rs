@@ -24,6 +24,9 @@ pub struct Options {
     pub time: TimeRange,
     /// Which blocks are looked at, by their external labels; all if there is none.
     pub selector: Option<Selector>,
+    /// Whether blocks without external labels are worked on, as those of a local database are. Otherwise they are left out: in a
+    /// bucket of many nobody knows whose they are.
+    pub unlabelled: bool,
     /// External labels that tell replicas apart. They are taken off, so that replicas meet in one group and become one.
     pub replica_labels: Vec<String>,
     /// Whether replicas are merged as such: of samples that are close together only one replica's are kept. Otherwise samples with
@@ -63,6 +66,7 @@ impl Default for Options {
             ranges: vec![HOUR, 2 * HOUR, 8 * HOUR, 2 * DAY, 14 * DAY],
             time: TimeRange::ALL,
             selector: None,
+            unlabelled: false,
             replica_labels: Vec::new(),
             penalty: false,
             consistency_delay_ms: 30 * MINUTE,

@@ -6,7 +6,8 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use sarsen_block::Source;
@@ -33,6 +34,7 @@ struct Remote {
     length: u64,
     stretch: u64,
     runtime: Handle,
+    fetched: Arc<AtomicU64>,
 }
 
 /// What is at hand.
@@ -64,6 +66,7 @@ impl Forward {
             length: object.size,
             stretch: reading.stretch.max(NEAR),
             runtime: reading.runtime.clone(),
+            fetched: Arc::clone(&reading.fetched),
         };
         Self { object, walk: Mutex::new(Walk { start: 0, held: head, ahead: None }) }
     }
@@ -135,6 +138,7 @@ impl Walk {
     fn begin(&mut self, object: &Remote, range: &Range<u64>) -> Result<(), Error> {
         let end = range.end.max(range.start.saturating_add(NEAR)).min(object.length);
         let held = object.runtime.block_on(object.get(range.start..end))?;
+        object.count(&held);
         *self = Self { start: range.start, held, ahead: None };
         Ok(())
     }
@@ -149,6 +153,7 @@ impl Walk {
             }
             _ => (at, object.runtime.block_on(object.get(object.stretch_from(at)))?),
         };
+        object.count(&held);
         *self = Self { start, held, ahead: None };
         let next = object.stretch_from(self.end());
         if !next.is_empty() {
@@ -163,6 +168,10 @@ impl Walk {
 impl Remote {
     fn stretch_from(&self, at: u64) -> Range<u64> {
         at..at.saturating_add(self.stretch).min(self.length)
+    }
+
+    fn count(&self, fetched: &Bytes) {
+        self.fetched.fetch_add(fetched.len() as u64, Ordering::Relaxed);
     }
 
     async fn get(&self, range: Range<u64>) -> Result<Bytes, Error> {

@@ -10,6 +10,7 @@ mod scratch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
@@ -36,6 +37,8 @@ pub struct Reading {
     pub stretch: u64,
     /// Runs the requests. The threads that read the block must not be the ones that drive it.
     pub runtime: Handle,
+    /// Counts the bytes of chunk segments that were fetched.
+    pub fetched: Arc<AtomicU64>,
 }
 
 impl Reading {
@@ -44,7 +47,12 @@ impl Reading {
     /// # Panics
     /// As [`Handle::current`]: if the caller is on no runtime.
     pub fn new(scratch: impl Into<PathBuf>) -> Self {
-        Self { scratch: scratch.into(), stretch: 1 << 20, runtime: Handle::current() }
+        Self {
+            scratch: scratch.into(),
+            stretch: 1 << 20,
+            runtime: Handle::current(),
+            fetched: Arc::default(),
+        }
     }
 }
 

@@ -23,7 +23,13 @@ pub(crate) fn id(number: u128) -> BlockId {
 }
 
 pub(crate) fn sink_options(id: BlockId, scratch: &Path) -> SinkOptions {
-    SinkOptions { id, scratch: scratch.to_owned(), runtime: Handle::current(), hashes: true }
+    SinkOptions {
+        id,
+        scratch: scratch.to_owned(),
+        runtime: Handle::current(),
+        hashes: true,
+        unlabelled: false,
+    }
 }
 
 /// `series` series of three chunks each, in segments of about 32 KiB.
