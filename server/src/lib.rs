@@ -1,7 +1,7 @@
 //! The roles of Sarsen.
 //!
 //! A library behind thin programs: one door per program, built from features so that each links only what its roles
-//! need. [`run_sarsen`] is every role behind one name, [`run_receive`] the receiver alone.
+//! need. [`run_sarsen`] is every role behind one name, [`run_receive`] the receiver alone, [`run_compact`] the compactor alone.
 //!
 //! | room | its one sentence |
 //! |---|---|
@@ -11,32 +11,38 @@
 //! | `logging` | log lines as Thanos' programs write them |
 //! | `metrics/` | what the outside sees of our doings |
 //! | `wire/` | foreign bytes to our nouns and back |
+//! | `compact/` | merges, coarsens and ages the blocks of a bucket, again and again, and shows what it does |
 //! | `receive/` | a request becomes commits, commits become a verdict |
 //! | `standalone/` | what only the one-process mode has |
+//! | `html` | the look of pages |
 //! | `net/` | listeners, TLS, graceful stop, probes |
 //! | `objstore` | the object store as configured, kept in step with its file |
-//! | `app` | the only room that builds and joins things |
+//! | `app/` | the only rooms that build and join things |
 //! | `tools/` | look, check, dump, repair |
 
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "receive")]
+#[cfg(feature = "serve")]
 mod app;
 mod cli;
-#[cfg(feature = "receive")]
+#[cfg(feature = "serve")]
 mod clock;
+#[cfg(feature = "compact")]
+mod compact;
 mod config;
 mod go_float;
+#[cfg(feature = "compact")]
+mod html;
 mod logging;
-#[cfg(feature = "receive")]
+#[cfg(feature = "serve")]
 mod metrics;
-#[cfg(feature = "receive")]
+#[cfg(feature = "serve")]
 mod net;
-#[cfg(any(feature = "receive", feature = "tools"))]
+#[cfg(any(feature = "serve", feature = "tools"))]
 mod objstore;
 #[cfg(feature = "receive")]
 pub mod receive;
-#[cfg(feature = "receive")]
+#[cfg(feature = "serve")]
 mod resources;
 #[cfg(feature = "standalone")]
 mod standalone;
@@ -58,6 +64,15 @@ const RECEIVE: cli::Command = cli::Command {
     run: app::run_receive,
 };
 
+#[cfg(feature = "compact")]
+const COMPACT: cli::Command = cli::Command {
+    name: "compact",
+    about: "Merges, downsamples and ages the blocks of an object store.",
+    arguments: "",
+    table: config::compact::table,
+    run: app::run_compact,
+};
+
 /// Every role and tool of this build behind one name; without a command, `standalone`. Arguments begin with the
 /// program's name.
 #[cfg(any(feature = "standalone", feature = "tools"))]
@@ -73,6 +88,8 @@ pub fn run_sarsen(args: impl Iterator<Item = OsString>) -> ExitCode {
     });
     #[cfg(feature = "receive")]
     commands.push(RECEIVE);
+    #[cfg(feature = "compact")]
+    commands.push(COMPACT);
     #[cfg(feature = "tools")]
     commands.extend(tools::COMMANDS);
     cli::run("sarsen", &commands, "standalone", args)
@@ -82,4 +99,10 @@ pub fn run_sarsen(args: impl Iterator<Item = OsString>) -> ExitCode {
 #[cfg(feature = "receive")]
 pub fn run_receive(args: impl Iterator<Item = OsString>) -> ExitCode {
     cli::run("sarsen-receive", &[RECEIVE], "receive", args)
+}
+
+/// The compactor alone; the word `compact` may lead the arguments. Arguments begin with the program's name.
+#[cfg(feature = "compact")]
+pub fn run_compact(args: impl Iterator<Item = OsString>) -> ExitCode {
+    cli::run("sarsen-compact", &[COMPACT], "compact", args)
 }

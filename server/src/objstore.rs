@@ -9,13 +9,13 @@ use crate::config::content::{Content, environment};
 use crate::config::flags::Fault;
 
 /// How often the file is looked at.
-#[cfg(feature = "receive")]
+#[cfg(feature = "serve")]
 const LOOK: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// A store and where its configuration comes from.
 #[derive(Debug, Clone)]
 pub(crate) struct Objstore {
-    #[cfg_attr(not(feature = "receive"), expect(dead_code, reason = "only what runs on looks again"))]
+    #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "only what runs on looks again"))]
     content: Content,
     store: Reloading,
 }
@@ -34,7 +34,7 @@ impl Objstore {
 }
 
 /// What a process that runs on needs besides.
-#[cfg(feature = "receive")]
+#[cfg(feature = "serve")]
 impl Objstore {
     /// What metrics call the bucket.
     pub(crate) fn name(&self) -> String {
@@ -86,7 +86,7 @@ fn parse(content: &Content) -> Result<ObjstoreConfig, Fault> {
     ObjstoreConfig::parse(&content.read()?, environment).map_err(|why| format!("{}: {why}", content.place()))
 }
 
-#[cfg(all(test, feature = "receive"))]
+#[cfg(all(test, feature = "serve"))]
 mod tests {
     use super::*;
 

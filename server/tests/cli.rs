@@ -43,11 +43,16 @@ fn version_and_help() {
     }
     assert!(!help.contains("--tsdb.min-block-duration"), "hidden flags are not shown");
     let overview = prints(&["--help"]);
-    for command in ["standalone", "receive", "tools block dump", "tools tsdb repair"] {
+    for command in ["standalone", "receive", "compact", "tools block dump", "tools tsdb repair"] {
         assert!(overview.contains(command), "{command}: {overview}");
     }
     let alone = run("sarsen-receive", &["--help"]);
     assert!(String::from_utf8(alone.stdout).unwrap().starts_with("usage: sarsen-receive [<flags>]"));
+    let alone = String::from_utf8(run("sarsen-compact", &["--help"]).stdout).unwrap();
+    assert!(
+        alone.starts_with("usage: sarsen-compact [<flags>]") && alone.contains("  -w, --[no-]wait"),
+        "{alone}"
+    );
 }
 
 #[test]
@@ -90,7 +95,21 @@ fn a_wrong_command_line_is_2_and_names_the_flag() {
         ),
         (&["receive", "--label=a=\"b\"", "extra"], "unexpected extra"),
         (&["receive", "@/no/such/args"], "@/no/such/args"),
-        (&["--retention.resolution-raw=1d"], "--retention.resolution-raw=1d"),
+        (&["--retention.resolution-raw=1d"], "--retention.resolution-raw"),
+        (&["compact"], "--objstore.config-file"),
+        (&["compact", "--objstore.config-file=/no/such.yml"], "--objstore.config-file: /no/such.yml"),
+        (
+            &["compact", "--objstore.config=type: FILESYSTEM", "--retention.resolution-raw=30h"],
+            "--retention.resolution-raw",
+        ),
+        (
+            &["compact", "--objstore.config=type: FILESYSTEM", "--deduplication.func=penalty"],
+            "--deduplication.func",
+        ),
+        (
+            &["compact", "--objstore.config=type: FILESYSTEM", "--selector.relabel-config=[{action: dance}]"],
+            "--selector.relabel-config",
+        ),
         (&["tools", "block", "dump"], "'DIR' not provided"),
         (&["tools", "block", "dump", "x", "--match={a"], "--match: "),
         (&["tools", "bucket", "ls"], "--objstore.config-file"),
@@ -118,13 +137,32 @@ fn a_fault_in_a_file_names_file_and_line() {
 }
 
 #[test]
-fn every_flag_of_thanos_receive_is_known() {
+fn every_flag_of_thanos_is_known() {
+    assert!(known_flags("receive", &["--label=a=\"b\""], &[]) > 80);
+    // The recorded list has no hidden flags of the compactor; these are in its source.
+    let hidden = [
+        "--compact.enable-vertical-compaction",
+        "--compact.block-max-index-size=64GB",
+        "--compact.skip-block-with-out-of-order-chunks",
+        "--debug.halt-on-error",
+        "--debug.accept-malformed-index",
+        "--debug.max-compaction-level=4",
+        "--debug.name=x",
+        "-w",
+    ];
+    assert!(known_flags("compact", &[], &hidden) > 45);
+}
+
+/// Gives every flag that Thanos' command has, alone and with its default; how many there were.
+fn known_flags(command: &str, beside: &[&str], hidden: &[&str]) -> usize {
     let listed = std::fs::read_to_string(testdata("services/metrics/flags.jsonl")).unwrap();
-    let hidden = std::fs::read_to_string(testdata("services/metrics/hidden_flags.json")).unwrap();
+    let recorded = std::fs::read_to_string(testdata("services/metrics/hidden_flags.json")).unwrap();
     let listed = listed.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    let hidden: Vec<serde_json::Value> = serde_json::from_str(&hidden).unwrap();
+    let hidden_: Vec<serde_json::Value> = serde_json::from_str(&recorded).unwrap();
     let mut known = 0;
-    for flag in listed.chain(hidden).filter(|flag| flag["command"] == "receive") {
+    let mut listed: Vec<_> = listed.chain(hidden_).filter(|flag| flag["command"] == command).collect();
+    listed.extend(hidden.iter().map(|flag| serde_json::json!({"flag": flag, "boolean": true})));
+    for flag in listed {
         let name = flag["flag"].as_str().unwrap();
         if ["--help", "--version"].contains(&name) {
             continue;
@@ -138,11 +176,12 @@ fn every_flag_of_thanos_receive_is_known() {
         if name == "--label" {
             continue;
         }
-        let line = fails(&["receive", &given, "--label=a=\"b\"", "--stop-here"], 2);
+        let arguments = [&[command, given.as_str()], beside, &["--stop-here"]].concat();
+        let line = fails(&arguments, 2);
         assert!(line.contains("'--stop-here'"), "{given}: {line}");
         known += 1;
     }
-    assert!(known > 80, "only {known}");
+    known
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl Content {
     }
 
     /// The text with every `$(VAR)` replaced by that environment variable.
-    #[cfg(feature = "receive")]
+    #[cfg(feature = "serve")]
     pub(crate) fn read_expanded(&self) -> Result<String, Fault> {
         expand_environment(&self.read()?).map_err(|why| format!("{}: {why}", self.place()))
     }
@@ -62,7 +62,7 @@ impl Content {
 }
 
 /// The first line of a fault of a YAML reader, without the excerpt that follows: `line 4 column 3: unknown field ...`.
-#[cfg(feature = "receive")]
+#[cfg(feature = "serve")]
 pub(crate) fn yaml_fault(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     line.strip_prefix("error: ").unwrap_or(line).to_owned()
@@ -74,13 +74,13 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 }
 
 /// Replaces every `$(VAR)` by that environment variable.
-#[cfg(feature = "receive")]
+#[cfg(feature = "serve")]
 pub(crate) fn expand_environment(text: &str) -> Result<String, String> {
     expand(text, environment)
 }
 
 /// Replaces every `$(NAME)`; what only looks like one (`$( )`, `$NAME`) stays.
-#[cfg(feature = "receive")]
+#[cfg(feature = "serve")]
 fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<String, String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -111,7 +111,7 @@ fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<String,
     Ok(out)
 }
 
-#[cfg(all(test, feature = "receive"))]
+#[cfg(all(test, feature = "serve"))]
 mod tests {
     use super::*;
 

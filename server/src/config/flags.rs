@@ -6,7 +6,7 @@
 //! except whether we heed it: one that changes nothing in this program is accepted and reported, one that asks for
 //! something we cannot do yet is refused unless it asks for the default.
 
-#![cfg_attr(not(feature = "receive"), expect(dead_code, reason = "tools alone need fewer kinds of flags"))]
+#![cfg_attr(not(feature = "serve"), expect(dead_code, reason = "tools alone need fewer kinds of flags"))]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -38,6 +38,8 @@ pub(crate) enum Kind {
     Choice(&'static [&'static str]),
     /// `name="value"`.
     Label,
+    /// A date as in RFC 3339, or a duration from now (`-1d`).
+    Moment,
 }
 
 /// What becomes of a flag that is given.
@@ -55,6 +57,8 @@ pub(crate) enum Duty {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Flag {
     pub(crate) name: &'static str,
+    /// A letter that stands for the name of a boolean flag: `-w`.
+    pub(crate) short: Option<char>,
     pub(crate) kind: Kind,
     /// The default as text; `""` stands for none.
     pub(crate) default: &'static str,
@@ -72,12 +76,18 @@ impl Flag {
         default: &'static str,
         help: &'static str,
     ) -> Self {
-        Self { name, kind, default, help, hidden: false, repeat: false, duty: Duty::Heeded }
+        Self { name, short: None, kind, default, help, hidden: false, repeat: false, duty: Duty::Heeded }
     }
 
     /// A boolean flag that is off unless given.
     pub(crate) const fn switch(name: &'static str, help: &'static str) -> Self {
         Self::new(name, Kind::Bool, "false", help)
+    }
+
+    /// A letter that stands for it.
+    pub(crate) const fn short(mut self, letter: char) -> Self {
+        self.short = Some(letter);
+        self
     }
 
     /// Not shown in the help text.
@@ -134,13 +144,21 @@ impl Given {
             } else if let Some(long) = arg.strip_prefix("--") {
                 given.read_flag(long, &mut args)?;
             } else if arg.len() > 1 && arg.starts_with('-') {
-                return Err(format!("unknown short flag '{arg}'"));
+                let long = given.long_of(arg).ok_or_else(|| format!("unknown short flag '{arg}'"))?;
+                given.read_flag(long, &mut args)?;
             } else {
                 given.arguments.push(arg.clone());
             }
         }
         given.check_duties()?;
         Ok(given)
+    }
+
+    /// The name of the flag that a letter stands for: of `-w`, for one.
+    fn long_of(&self, short: &str) -> Option<&'static str> {
+        let mut letters = short.chars().skip(1);
+        let letter = letters.next().filter(|_| letters.next().is_none())?;
+        self.table.iter().find(|flag| flag.short == Some(letter)).map(|flag| flag.name)
     }
 
     fn read_flag(&mut self, long: &str, rest: &mut std::slice::Iter<'_, String>) -> Result<(), Fault> {
@@ -224,6 +242,17 @@ impl Given {
         self.values.get(name).map_or(&[], Vec::as_slice)
     }
 
+    /// Every flag with its value as text, given or not; of those whose name begins with one of `secret` only whether there is a value.
+    pub(crate) fn values(&self, secret: &[&str]) -> BTreeMap<String, String> {
+        let value = |flag: &Flag| {
+            let value =
+                if flag.repeat { self.all(flag.name).join(", ") } else { self.text(flag.name).to_owned() };
+            let is_secret = !value.is_empty() && secret.iter().any(|secret| flag.name.starts_with(secret));
+            (flag.name.to_owned(), if is_secret { "<hidden>".to_owned() } else { value })
+        };
+        self.table.iter().map(value).collect()
+    }
+
     /// Whether a boolean flag is on.
     pub(crate) fn is_on(&self, name: &str) -> bool {
         self.text(name) == "true"
@@ -277,6 +306,7 @@ fn check(kind: Kind, value: &str) -> Result<(), String> {
         Kind::Integer => value.parse::<i64>().map(drop).map_err(|_| format!("{value:?} is no whole number")),
         Kind::Float => value.parse::<f64>().map(drop).map_err(|_| format!("{value:?} is no number")),
         Kind::Label => values::label(value).map(drop),
+        Kind::Moment => values::moment(value).map(drop),
         Kind::Choice(words) => match words.contains(&value) {
             true => Ok(()),
             false => Err(format!("must be one of {}, not {value:?}", words.join(", "))),
@@ -319,7 +349,10 @@ pub(crate) fn help(table: &[Flag]) -> String {
     let mut out = String::from("Flags:\n");
     for flag in table.iter().filter(|flag| !flag.hidden) {
         let head = match flag.kind {
-            Kind::Bool => format!("      --[no-]{}", flag.name),
+            Kind::Bool => match flag.short {
+                Some(letter) => format!("  -{letter}, --[no-]{}", flag.name),
+                None => format!("      --[no-]{}", flag.name),
+            },
             _ if flag.default.is_empty() => format!("      --{}={}", flag.name, placeholder(flag)),
             _ => format!("      --{}={}", flag.name, flag.default),
         };
@@ -372,6 +405,7 @@ mod tests {
             Flag::new("http-address", Kind::Text, "0.0.0.0:10902", "where"),
             Flag::new("label", Kind::Label, "", "labels").repeat(),
             Flag::new("tsdb.wal-compression", Kind::Bool, "true", "compress"),
+            Flag::switch("wait", "go on").short('w'),
             Flag::switch("tsdb.no-lockfile", "no lock").inert("the lock is the kernel's"),
             Flag::new("receive.replication-factor", Kind::Number, "1", "copies")
                 .refused("there is no ring yet"),
@@ -406,6 +440,8 @@ mod tests {
         assert!(read(&["--tsdb.no-lockfile"]).unwrap().is_on("tsdb.no-lockfile"));
         assert!(!read(&["--no-tsdb.no-lockfile"]).unwrap().is_on("tsdb.no-lockfile"));
         assert_eq!(read(&["--tsdb.wal-compression", "false"]).unwrap().arguments, ["false"]);
+        assert!(read(&["-w"]).unwrap().is_on("wait") && !read(&[]).unwrap().is_on("wait"));
+        assert!(read(&["-w", "--wait"]).unwrap_err().contains("cannot be repeated"));
     }
 
     #[test]
@@ -414,6 +450,7 @@ mod tests {
             (&["--nope"][..], "unknown long flag '--nope'"),
             (&["--no-http-address"], "unknown long flag '--no-http-address'"),
             (&["-x"], "unknown short flag '-x'"),
+            (&["-wx"], "unknown short flag '-wx'"),
             (&["--http-address"], "expected argument for flag '--http-address'"),
             (&["--http-address", "--label=a=\"b\""], "expected argument for flag '--http-address'"),
             (&["--http-address=a", "--http-address=b"], "flag 'http-address' cannot be repeated"),

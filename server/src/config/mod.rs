@@ -3,14 +3,20 @@
 //! One file per role. A fault is one sentence that names the flag, or the file and line, and ends the program with
 //! exit code 2. Nothing here starts or opens anything.
 
+#[cfg(feature = "compact")]
+pub(crate) mod compact;
 pub(crate) mod content;
 pub(crate) mod flags;
+#[cfg(feature = "compact")]
+mod overrides;
+#[cfg(feature = "serve")]
+pub(crate) mod process;
 #[cfg(feature = "receive")]
 pub(crate) mod receive;
 #[cfg(feature = "standalone")]
 pub(crate) mod standalone;
-#[cfg(feature = "receive")]
+#[cfg(feature = "serve")]
 pub(crate) mod tls;
 mod values;
-#[cfg(feature = "receive")]
+#[cfg(feature = "serve")]
 pub(crate) mod web;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::content::Content;
 use super::flags::{Fault, Flag, Given, Kind};
+use super::process::{HttpConfig, PROCESS, address, go_duration};
 use super::tls::ServerTlsFiles;
-use super::web::WebConfig;
 use crate::receive::{
     IntakeOptions, Limits, LimitsSource, ReceiveOptions, ShippingOptions, StorageOptions, SyncChoice,
     TenancyOptions, is_tenant,
@@ -16,29 +16,12 @@ use crate::receive::{
 
 const NO_RING: &str = "this build has no ring yet, every receiver is a node of its own";
 const NO_GRPC: &str = "this build serves no gRPC yet";
-const NO_TRACING: &str = "traces are not exported";
-const GO_ONLY: &str = "it tunes the Go runtime";
 const NO_CACHE: &str = "there is no such cache";
 const NO_OTLP: &str = "this build has no OTLP endpoint yet";
 const NO_RELABEL: &str = "relabelling is not built yet";
 
-/// Flags that every role has.
-pub(crate) const COMMON: &[Flag] = &[
-    Flag::new("log.level", Kind::Choice(&["error", "warn", "info", "debug"]), "info", "Log filtering level."),
-    Flag::new("log.format", Kind::Choice(&["logfmt", "json", "journald"]), "logfmt", "Log format."),
-    Flag::new("debug.name", Kind::Text, "", "Name to add to every log line.").hidden(),
-    Flag::new("tracing.config-file", Kind::Text, "", "Tracing configuration.").inert(NO_TRACING),
-    Flag::new("tracing.config", Kind::Text, "", "Tracing configuration.").inert(NO_TRACING),
-    Flag::switch("enable-auto-gomemlimit", "Memory limit of the Go runtime.").inert(GO_ONLY),
-    Flag::new("auto-gomemlimit.ratio", Kind::Float, "0.9", "Ratio of that limit.").inert(GO_ONLY),
-    Flag::new("http-address", Kind::Text, "0.0.0.0:10902", "Address of probes and metrics."),
-    Flag::new(
-        "http-grace-period",
-        Kind::Duration,
-        "2m",
-        "Time for open HTTP requests to end after a stop signal.",
-    ),
-    Flag::new("http.config", Kind::Text, "", "File with TLS and authentication of every HTTP endpoint."),
+/// Flags of the gRPC services, and of what every request passes.
+const SERVICES: &[Flag] = &[
     Flag::new("grpc-address", Kind::Text, "0.0.0.0:10901", "Address of the gRPC services.").inert(NO_GRPC),
     Flag::new("grpc-server-tls-cert", Kind::Text, "", "Certificate of the gRPC server.").inert(NO_GRPC),
     Flag::new("grpc-server-tls-key", Kind::Text, "", "Key of the gRPC server.").inert(NO_GRPC),
@@ -58,8 +41,8 @@ pub(crate) const COMMON: &[Flag] = &[
         .inert("no feature is behind a switch"),
 ];
 
-/// Flags of `receive` beyond the common ones.
-pub(crate) const RECEIVE: &[Flag] = &[
+/// Flags of `receive` beyond those.
+const RECEIVE: &[Flag] = &[
     Flag::new("store.limits.request-series", Kind::Number, "0", "Series in one Series call.").inert(NO_GRPC),
     Flag::new("store.limits.request-samples", Kind::Number, "0", "Samples in one Series call.")
         .inert(NO_GRPC),
@@ -292,12 +275,8 @@ pub(crate) const RECEIVE: &[Flag] = &[
 #[derive(Debug, Clone)]
 pub(crate) struct ReceiveConfig {
     /// Where probes and metrics are answered, and for `standalone` everything else.
-    pub(crate) http_address: String,
-    /// Time for open requests to end after a stop signal.
-    pub(crate) http_grace: Duration,
-    /// TLS, headers and passwords of the listener at `http_address`.
-    pub(crate) web: WebConfig,
-    /// Where remote write is taken; empty: only at `http_address`.
+    pub(crate) http: HttpConfig,
+    /// Where remote write is taken; empty: only at the address of `http`.
     pub(crate) write_address: String,
     pub(crate) write_tls: Option<ServerTlsFiles>,
     /// Where blocks go; without one they stay local.
@@ -308,7 +287,7 @@ pub(crate) struct ReceiveConfig {
 
 /// The whole table of `receive`.
 pub(crate) fn table() -> Vec<Flag> {
-    COMMON.iter().chain(RECEIVE).copied().collect()
+    PROCESS.iter().chain(SERVICES).chain(RECEIVE).copied().collect()
 }
 
 impl ReceiveConfig {
@@ -332,9 +311,7 @@ impl ReceiveConfig {
     /// The same for a caller that has its own rule about labels.
     pub(crate) fn read_without_labels(given: &Given, labels: Vec<(String, String)>) -> Result<Self, Fault> {
         Ok(Self {
-            http_address: address(given, "http-address")?,
-            http_grace: given.duration("http-grace-period")?,
-            web: WebConfig::read(given.text_if_any("http.config").as_deref())?,
+            http: HttpConfig::read(given)?,
             write_address: address(given, "remote-write.address")?,
             write_tls: ServerTlsFiles::of(given, "remote-write.server-tls")?,
             objstore: Content::of(given, "objstore.config")?,
@@ -426,22 +403,6 @@ fn limits(given: &Given) -> Result<LimitsSource, Fault> {
             LimitsSource::File { path: path.into(), reload }
         }
     })
-}
-
-fn go_duration(given: &Given, name: &str) -> Result<Duration, Fault> {
-    let nanos = super::values::go_duration(given.text(name)).map_err(|why| format!("--{name}: {why}"))?;
-    Ok(Duration::from_nanos(nanos.max(0).unsigned_abs()))
-}
-
-/// `host:port`, `:port`, or nothing.
-fn address(given: &Given, name: &str) -> Result<String, Fault> {
-    let text = given.text(name);
-    let port = text.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-    match port {
-        Some(Ok(_)) => Ok(text.to_owned()),
-        None if text.is_empty() => Ok(String::new()),
-        _ => Err(format!("--{name}: {text:?} is no address, which is host:port or :port")),
-    }
 }
 
 fn header(given: &Given, name: &str) -> Result<String, Fault> {

@@ -1,12 +1,12 @@
-//! The flags of `standalone`: those of `receive` with other defaults, and a few of its own.
+//! The flags of `standalone`: those of `receive` and `compact` with other defaults, and a few of its own.
 
 use std::path::PathBuf;
 
+use super::compact;
 use super::content::Content;
 use super::flags::{Fault, Flag, Given, Kind};
 use super::receive::{self, ReceiveConfig};
-
-const NO_COMPACTOR: &str = "this build has no compactor yet, blocks stay in the bucket";
+use crate::compact::RoleOptions;
 
 const OWN: &[Flag] = &[
     Flag::new("data-dir", Kind::Text, "data", "Directory of everything."),
@@ -15,9 +15,25 @@ const OWN: &[Flag] = &[
         "web.enable-admin-api",
         "Serve /api/v1/admin/tsdb/delete_series, clean_tombstones and snapshot, as Prometheus does.",
     ),
-    Flag::new("retention.resolution-raw", Kind::Duration, "7d", "Age of raw blocks.").refused(NO_COMPACTOR),
-    Flag::new("retention.resolution-5m", Kind::Duration, "30d", "Age of 5m blocks.").refused(NO_COMPACTOR),
-    Flag::new("retention.resolution-1h", Kind::Duration, "180d", "Age of 1h blocks.").refused(NO_COMPACTOR),
+    Flag::new(
+        "retention.resolution-raw",
+        Kind::Duration,
+        "7d",
+        "How long raw data is kept in the bucket; 0d: for ever.",
+    ),
+    Flag::new(
+        "retention.resolution-5m",
+        Kind::Duration,
+        "30d",
+        "How long data of 5 minutes is kept; 0d: for ever.",
+    ),
+    Flag::new(
+        "retention.resolution-1h",
+        Kind::Duration,
+        "180d",
+        "How long data of an hour is kept; 0d: for ever.",
+    ),
+    Flag::switch("wait", "Go on.").with_default("true").inert("this program always goes on"),
 ];
 
 /// What `standalone` was asked to do, checked.
@@ -25,6 +41,8 @@ const OWN: &[Flag] = &[
 pub(crate) struct StandaloneConfig {
     /// The receiver inside.
     pub(crate) receive: ReceiveConfig,
+    /// The compactor inside.
+    pub(crate) compact: RoleOptions,
     /// Scrape this process.
     pub(crate) self_scrape: bool,
     /// Serve the admin API.
@@ -43,7 +61,7 @@ pub(crate) fn table() -> Vec<Flag> {
         "tsdb.retention" => flag.with_default("2h"),
         _ => flag,
     };
-    OWN.iter().copied().chain(receive::table().into_iter().map(adapt)).collect()
+    OWN.iter().copied().chain(receive::table().into_iter().map(adapt)).chain(compact::shared()).collect()
 }
 
 impl StandaloneConfig {
@@ -64,7 +82,8 @@ impl StandaloneConfig {
         receive.objstore.get_or_insert_with(|| bucket_in(&format!("{data_dir}/bucket")));
         receive.role.prometheus_write = true;
         let (self_scrape, admin_api) = (given.is_on("self-scrape"), given.is_on("web.enable-admin-api"));
-        Ok(Self { receive, self_scrape, admin_api, data_dir: data_dir.into() })
+        let compact = compact::role(given, format!("{data_dir}/compact").into())?;
+        Ok(Self { receive, compact, self_scrape, admin_api, data_dir: data_dir.into() })
     }
 }
 
@@ -87,9 +106,17 @@ mod tests {
         let config = read(&["--data-dir=/x/"]).unwrap();
         assert_eq!(config.receive.role.tsdb_path, std::path::Path::new("/x/tenants"));
         assert!(config.receive.objstore.unwrap().read().unwrap().contains("directory: '/x/bucket'"));
-        assert_eq!(config.receive.http_address, "127.0.0.1:9090");
+        assert_eq!(config.receive.http.address, "127.0.0.1:9090");
         assert!(config.self_scrape && config.receive.write_address.is_empty());
         assert!(!read(&["--no-self-scrape"]).unwrap().self_scrape);
-        assert!(read(&["--retention.resolution-raw=1d"]).unwrap_err().contains("compactor"));
+        assert_eq!(config.compact.scratch, std::path::Path::new("/x/compact"));
+        let retention = config.compact.settings.options(0).unwrap().retention;
+        let days =
+            [retention.raw_ms, retention.five_minutes_ms, retention.one_hour_ms].map(|ms| ms / 86_400_000);
+        assert_eq!(days, [7, 30, 180]);
+        assert!(read(&["--retention.resolution-raw=1d"]).unwrap_err().contains("--retention.resolution-raw"));
+        let mut names: Vec<&str> = table().iter().map(|flag| flag.name).collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "no flag stands twice");
     }
 }

@@ -161,9 +161,55 @@ fn unquote(literal: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+/// A point in time as flags name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Milliseconds since 1970.
+    At(i64),
+    /// Milliseconds from now; negative: ago.
+    FromNow(i64),
+}
+
+impl Moment {
+    /// Milliseconds since 1970, if it is `now` now.
+    pub(crate) const fn resolve(self, now: i64) -> i64 {
+        match self {
+            Self::At(at) => at,
+            Self::FromNow(ms) => now.saturating_add(ms),
+        }
+    }
+}
+
+/// A date as in RFC 3339, or a Prometheus duration from now with or without a sign: `-1d`, `2h45m`.
+pub(crate) fn moment(text: &str) -> Result<Moment, String> {
+    if let Ok(date) = chrono::DateTime::parse_from_rfc3339(text) {
+        return Ok(Moment::At(date.timestamp_millis()));
+    }
+    let (sign, duration) = match text.strip_prefix('-') {
+        Some(duration) => (-1, duration),
+        None => (1, text),
+    };
+    let ms = model_duration(duration)
+        .map_err(|_| format!("{text:?} is neither a date (2006-01-02T15:04:05Z) nor a duration (-1d)"))?;
+    Ok(Moment::FromNow(sign * ms))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_dates_or_lie_so_far_from_now() {
+        assert_eq!(moment("1970-01-01T00:00:01Z"), Ok(Moment::At(1000)));
+        assert_eq!(moment("1970-01-01T01:00:00+01:00"), Ok(Moment::At(0)));
+        assert_eq!(moment("0000-01-01T00:00:00Z"), Ok(Moment::At(-62_167_219_200_000)));
+        assert_eq!(moment("9999-12-31T23:59:59Z"), Ok(Moment::At(253_402_300_799_000)));
+        assert_eq!(moment("-1d").unwrap().resolve(86_400_001), 1);
+        assert_eq!(moment("2h45m").unwrap().resolve(1), 9_900_001);
+        for bad in ["", "yesterday", "1.5h", "--1d", "2024-13-01T00:00:00Z"] {
+            assert!(moment(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn prometheus_durations() {

@@ -12,6 +12,14 @@ const SECONDS: &[f64] = &[
 const SIZES: &[f64] = &[64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32768.0];
 const LABELS: &[&str] = &["code", "handler", "method", "tenant"];
 
+/// The same for roles that do not know tenants; their buckets are others in Thanos too.
+#[cfg(feature = "compact")]
+mod plain {
+    pub(super) const SECONDS: &[f64] =
+        &[0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0, 240.0, 360.0, 720.0];
+    pub(super) const LABELS: &[&str] = &["code", "handler", "method"];
+}
+
 /// The counters of every HTTP server of the process.
 #[derive(Debug, Clone)]
 pub(crate) struct HttpMetrics {
@@ -19,6 +27,8 @@ pub(crate) struct HttpMetrics {
     seconds: Arc<Family<Histogram>>,
     request_bytes: Arc<Family<Histogram>>,
     response_bytes: Arc<Family<Histogram>>,
+    /// Whether requests are told apart by tenant.
+    tenants: bool,
 }
 
 /// A request that has been answered.
@@ -38,25 +48,43 @@ pub(crate) struct Answered<'a> {
 }
 
 impl HttpMetrics {
+    /// Registers the families for a process that knows tenants.
+    #[cfg(feature = "receive")]
     pub(crate) fn new(registry: &Registry) -> Self {
+        Self::of(registry, LABELS, SECONDS, true)
+    }
+
+    /// Registers the families for a process that does not.
+    #[cfg(feature = "compact")]
+    pub(crate) fn without_tenants(registry: &Registry) -> Self {
+        Self::of(registry, plain::LABELS, plain::SECONDS, false)
+    }
+
+    fn of(
+        registry: &Registry,
+        labels: &'static [&'static str],
+        seconds: &'static [f64],
+        tenants: bool,
+    ) -> Self {
         Self {
-            requests: registry.family("http_requests_total", "Tracks the number of HTTP requests.", LABELS),
+            tenants,
+            requests: registry.family("http_requests_total", "Tracks the number of HTTP requests.", labels),
             seconds: registry.histograms(
                 "http_request_duration_seconds",
                 "Tracks the latencies for HTTP requests.",
-                LABELS,
-                SECONDS,
+                labels,
+                seconds,
             ),
             request_bytes: registry.histograms(
                 "http_request_size_bytes",
                 "Tracks the size of HTTP requests.",
-                LABELS,
+                labels,
                 SIZES,
             ),
             response_bytes: registry.histograms(
                 "http_response_size_bytes",
                 "Tracks the size of HTTP responses.",
-                LABELS,
+                labels,
                 SIZES,
             ),
         }
@@ -66,11 +94,49 @@ impl HttpMetrics {
     pub(crate) fn answered(&self, seen: Answered<'_>) {
         let (code, method) = (seen.code.to_string(), seen.method.to_ascii_lowercase());
         let labels = [code.as_str(), seen.handler, method.as_str(), seen.tenant];
-        self.requests.with(&labels).add(1);
-        self.seconds.with(&labels).observe(seen.took.as_secs_f64());
-        self.request_bytes.with(&labels).observe(seen.request_bytes as f64);
+        let labels = labels.get(..if self.tenants { 4 } else { 3 }).unwrap_or(&labels);
+        self.requests.with(labels).add(1);
+        self.seconds.with(labels).observe(seen.took.as_secs_f64());
+        self.request_bytes.with(labels).observe(seen.request_bytes as f64);
         if let Some(bytes) = seen.response_bytes {
-            self.response_bytes.with(&labels).observe(bytes as f64);
+            self.response_bytes.with(labels).observe(bytes as f64);
         }
     }
+}
+
+#[cfg(feature = "compact")]
+impl HttpMetrics {
+    /// Counts what a route answers, under the name of a handler.
+    pub(crate) fn watch(
+        &self,
+        handler: &'static str,
+        route: axum::routing::MethodRouter,
+    ) -> axum::routing::MethodRouter {
+        use axum::extract::Request;
+        use axum::middleware::{Next, from_fn};
+        let metrics = self.clone();
+        route.layer(from_fn(move |request: Request, next: Next| {
+            let metrics = metrics.clone();
+            async move {
+                let (method, began) = (request.method().clone(), crate::clock::moment());
+                let request_bytes = length(request.headers()).unwrap_or_default();
+                let response = next.run(request).await;
+                metrics.answered(Answered {
+                    handler,
+                    method: method.as_str(),
+                    tenant: "",
+                    code: response.status().as_u16(),
+                    took: began.elapsed(),
+                    request_bytes,
+                    response_bytes: axum::body::HttpBody::size_hint(response.body()).exact(),
+                });
+                response
+            }
+        }))
+    }
+}
+
+#[cfg(feature = "compact")]
+fn length(headers: &axum::http::HeaderMap) -> Option<u64> {
+    headers.get(axum::http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

@@ -3,17 +3,29 @@
 //! Names, labels and bucket bounds are those of Thanos and Prometheus wherever they have one for the thing; a test holds
 //! them against the stored list. Crates below know none of this: they tell observers what happened.
 
+#[cfg(feature = "receive")]
 pub(crate) mod backlog;
 mod bucket;
+#[cfg(feature = "compact")]
+mod compact;
 mod family;
 mod http;
+#[cfg(feature = "receive")]
 mod log;
 mod process;
+#[cfg(feature = "receive")]
 mod receive;
+#[cfg(feature = "receive")]
 mod sizes;
+#[cfg(feature = "compact")]
+mod sync;
 #[cfg(test)]
+#[cfg(feature = "receive")]
 mod tests;
 mod text;
+#[cfg(feature = "compact")]
+pub(crate) mod todo;
+#[cfg(feature = "receive")]
 mod tsdb;
 
 use std::sync::Arc;
@@ -22,11 +34,20 @@ use std::time::Instant;
 use parking_lot::RwLock;
 
 pub(crate) use bucket::BucketMetrics;
+#[cfg(feature = "compact")]
+pub(crate) use compact::{CompactMetrics, Worked};
 pub(crate) use family::{Counter, Family, Gauge, Histogram, Shown, Summary};
 pub(crate) use http::HttpMetrics;
+#[cfg(feature = "receive")]
 pub(crate) use log::LogMetrics;
+#[cfg(feature = "compact")]
+pub(crate) use process::REVISION;
+#[cfg(feature = "receive")]
 pub(crate) use receive::ReceiveMetrics;
+#[cfg(feature = "compact")]
+pub(crate) use sync::SyncMetrics;
 pub(crate) use text::{Page, Type};
+#[cfg(feature = "receive")]
 pub(crate) use tsdb::TsdbMetrics;
 
 /// Everything that can be put on the page, in order of registration.

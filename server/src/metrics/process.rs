@@ -14,7 +14,7 @@ const TICKS: f64 = 100.0;
 const PAGE_SIZE: f64 = 4096.0;
 
 /// The revision this was built from, if the build was told.
-const REVISION: &str = match option_env!("SARSEN_REVISION") {
+pub(crate) const REVISION: &str = match option_env!("SARSEN_REVISION") {
     Some(revision) => revision,
     None => "unknown",
 };

@@ -1,5 +1,7 @@
 //! Listeners: where bytes come in. Limits, TLS, graceful stop, probes; no knowledge of time series.
 
+#[cfg(feature = "compact")]
+pub(crate) mod api;
 mod base64;
 mod guard;
 mod http;

@@ -4,41 +4,16 @@
 //! once. `clean_tombstones` leaves blocks alone that are in the bucket already: under a new name they would be uploaded again.
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::extract::{Path, Query, Request};
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::extract::{Path, Request};
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use chrono::{DateTime, Utc};
 use sarsen_block::{Matcher, TimeRange, parse_selector};
 
 use crate::clock;
+use crate::net::api::{Fault, Pairs, fields_with_form, success};
 use crate::receive::{Order, Receiver};
-
-/// Most bytes of a form.
-const FORM_BYTES: usize = 1 << 20;
-
-/// Why there is no answer: type and text of Prometheus' envelope.
-struct Fault {
-    status: StatusCode,
-    kind: &'static str,
-    why: String,
-}
-
-impl Fault {
-    fn bad(why: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, kind: "bad_data", why: why.into() }
-    }
-
-    fn internal(why: String) -> Self {
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, kind: "internal", why }
-    }
-
-    fn into_response(self) -> Response {
-        let body = serde_json::json!({"status": "error", "errorType": self.kind, "error": self.why});
-        (self.status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
-    }
-}
 
 /// The routes. If `enabled` is not set, each of them says so.
 pub(crate) fn routes(receiver: Receiver, enabled: bool) -> Router {
@@ -48,8 +23,7 @@ pub(crate) fn routes(receiver: Receiver, enabled: bool) -> Router {
             let answer = if enabled {
                 act(receiver, &action, request).await
             } else {
-                let why = "admin APIs disabled".to_owned();
-                Err(Fault { status: StatusCode::SERVICE_UNAVAILABLE, kind: "unavailable", why })
+                Err(Fault::unavailable("admin APIs disabled"))
             };
             answer.unwrap_or_else(Fault::into_response)
         }
@@ -62,13 +36,7 @@ async fn act(receiver: Receiver, action: &str, request: Request) -> Result<Respo
         return Ok(StatusCode::METHOD_NOT_ALLOWED.into_response());
     }
     let tenant = receiver.tenant_of(request.headers()).map_err(Fault::bad)?;
-    let (parts, body) = request.into_parts();
-    let mut form = pairs(&parts.uri)?;
-    let kind =
-        parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if kind.starts_with("application/x-www-form-urlencoded") {
-        form.extend(body_pairs(body).await?);
-    }
+    let form = fields_with_form(request).await?;
     let (order, name) = match action {
         "delete_series" => (delete(&form)?, None),
         "clean_tombstones" => (Order::CleanTombstones, None),
@@ -81,25 +49,8 @@ async fn act(receiver: Receiver, action: &str, request: Request) -> Result<Respo
     receiver.carry_out(tenant, order).await.map_err(Fault::internal)?;
     Ok(match name {
         None => StatusCode::NO_CONTENT.into_response(),
-        Some(name) => {
-            let body = serde_json::json!({"status": "success", "data": {"name": name}});
-            ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
-        }
+        Some(name) => success(&serde_json::json!({"name": name}).to_string()),
     })
-}
-
-type Pairs = Vec<(String, String)>;
-
-fn pairs(uri: &Uri) -> Result<Pairs, Fault> {
-    Query::<Pairs>::try_from_uri(uri).map(|query| query.0).map_err(|why| Fault::bad(why.to_string()))
-}
-
-async fn body_pairs(body: Body) -> Result<Pairs, Fault> {
-    let bytes = to_bytes(body, FORM_BYTES).await.map_err(|why| Fault::bad(why.to_string()))?;
-    let text = str::from_utf8(&bytes).map_err(|why| Fault::bad(why.to_string()))?;
-    // A form is written as the query of an address is.
-    let uri = Uri::builder().path_and_query(format!("/?{text}")).build();
-    pairs(&uri.map_err(|why| Fault::bad(why.to_string()))?)
 }
 
 fn delete(form: &Pairs) -> Result<Order, Fault> {

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::response::Html;
 use axum::routing::get;
 
+use crate::html::{self, escape};
 use crate::receive::{Receiver, Snapshot};
 
 /// The route of the page.
@@ -22,15 +23,11 @@ pub(crate) fn page(receiver: Receiver) -> Router {
 }
 
 fn render(snapshot: &Snapshot) -> String {
-    let mut html = String::from(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Sarsen</title>\
-         <style>body{font:16px/1.5 sans-serif;margin:2rem;max-width:60rem}td,th{padding:.2rem 1rem .2rem 0;text-align:right}\
-         td:first-child,th:first-child{text-align:left}code{background:#8882;padding:0 .2rem}</style><h1>Sarsen</h1>",
-    );
+    let mut html = html::head("Sarsen", "td,th{text-align:right}");
     let _ = write!(
         html,
         "<p>Version {}. Takes remote write 1.0 at <code>/api/v1/write</code> and <code>/api/v1/receive</code>. \
-         Metrics are at <a href=\"/metrics\">/metrics</a>. This version has no query API yet.</p>",
+         Metrics are at <a href=\"/metrics\">/metrics</a>, the blocks of the bucket at <a href=\"/blocks\">/blocks</a>. This version has no query API yet.</p>",
         env!("CARGO_PKG_VERSION")
     );
     html.push_str(
@@ -62,10 +59,6 @@ fn render(snapshot: &Snapshot) -> String {
     }
     html.push_str("</p></html>");
     html
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub fn program(name: &str) -> Command {
     let path = match name {
         "sarsen" => env!("CARGO_BIN_EXE_sarsen"),
         "sarsen-receive" => env!("CARGO_BIN_EXE_sarsen-receive"),
+        "sarsen-compact" => env!("CARGO_BIN_EXE_sarsen-compact"),
         other => panic!("there is no program {other}"),
     };
     Command::new(path)

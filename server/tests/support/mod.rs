@@ -4,7 +4,11 @@
 
 #![allow(dead_code, reason = "each test file uses its part of this room")]
 
+#[cfg(feature = "compact")]
+pub(crate) mod blocks;
 pub(crate) mod body;
+#[cfg(feature = "compact")]
+pub(crate) mod minio;
 pub(crate) mod s3;
 
 use std::collections::BTreeMap;
@@ -71,6 +75,17 @@ impl Node {
             .arg(format!("--data-dir={}", dir.join("data").display()))
             .args(extra);
         let node = Self::start(command, dir, (port, port), dir.join("data/tenants"));
+        node.wait_ready().await;
+        node
+    }
+
+    /// Starts a compactor with these arguments, on a free port, and waits until it is ready.
+    #[cfg(feature = "compact")]
+    pub(crate) async fn compact(dir: &Path, arguments: &[&str]) -> Self {
+        let (port, _) = free_ports();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sarsen-compact"));
+        command.args(arguments).arg(format!("--http-address=127.0.0.1:{port}"));
+        let node = Self::start(command, dir, (port, port), dir.to_owned());
         node.wait_ready().await;
         node
     }

@@ -1,26 +1,25 @@
-//! The only room that builds and joins things: components, roles, start and stop order.
+//! `receive`, and `standalone`, which is the receiver with everything else beside it.
 //!
 //! Start: listeners first, so that probes are answered; then the databases, and only then "ready". Stop, the other way
 //! round: not ready, no new requests and the open ones to their end, the role's tasks, databases synced and closed, and
 //! last the listener that still told how far it is.
 
-use std::future::Future;
 #[cfg(feature = "tools")]
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use tokio::task::JoinHandle;
+use sarsen_bucket::Bucket;
 use tokio_util::sync::CancellationToken;
 
+use super::{Server, block_on, bucket_of, told_to_stop};
 use crate::cli::Failure;
-use crate::clock::Clock;
+#[cfg(feature = "standalone")]
+use crate::compact::CompactRole;
 use crate::config::flags::Given;
 use crate::config::receive::ReceiveConfig;
-use crate::metrics::{
-    BucketMetrics, HttpMetrics, LogMetrics, ReceiveMetrics, Registry, TsdbMetrics, backlog,
-};
+use crate::metrics::{HttpMetrics, LogMetrics, ReceiveMetrics, Registry, TsdbMetrics, backlog};
 use crate::net::{self, Probe, ServeOptions};
 use crate::objstore::Objstore;
 #[cfg(feature = "tools")]
@@ -30,73 +29,61 @@ use crate::receive::{self, Parts, ReceiveOptions, Receiver};
 /// Runs `receive` until it is told to stop.
 pub(crate) fn run_receive(given: Given) -> Result<(), Failure> {
     let config = ReceiveConfig::read(&given).map_err(Failure::Usage)?;
-    block_on(serve(config, Company::Alone, None))
+    block_on(serve(config, |_, _| Ok(Company::default()), None))
 }
 
 /// Runs `standalone` until it is told to stop.
 #[cfg(feature = "standalone")]
 pub(crate) fn run_standalone(given: Given) -> Result<(), Failure> {
     let config = crate::config::standalone::StandaloneConfig::read(&given).map_err(Failure::Usage)?;
-    let company = Company::Standalone { self_scrape: config.self_scrape, admin_api: config.admin_api };
-    block_on(serve(config.receive, company, Some(config.data_dir)))
-}
-
-fn block_on<T>(role: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|why| Failure::Run(format!("start threads: {why}")))?.block_on(role)
+    let (self_scrape, admin_api, compact) = (config.self_scrape, config.admin_api, config.compact);
+    let join = move |bucket: Option<&Bucket>, registry: &Registry| {
+        let compact = bucket.map(|bucket| CompactRole::new(bucket.clone(), compact, registry)).transpose();
+        let standalone = Standalone { self_scrape, admin_api, compact: compact.map_err(Failure::Usage)? };
+        Ok(Company { standalone: Some(standalone) })
+    };
+    block_on(serve(config.receive, join, Some(config.data_dir)))
 }
 
 /// What runs in the process beside the receiver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Company {
-    /// Nothing.
-    Alone,
-    /// Every role there is, on one listener.
+#[derive(Clone, Default)]
+struct Company {
+    /// Every other role there is, on one listener; `None`: nothing.
     #[cfg(feature = "standalone")]
-    Standalone { self_scrape: bool, admin_api: bool },
+    standalone: Option<Standalone>,
 }
 
-impl Company {
-    fn is_alone(self) -> bool {
-        self == Self::Alone
-    }
+#[cfg(feature = "standalone")]
+#[derive(Clone)]
+struct Standalone {
+    self_scrape: bool,
+    admin_api: bool,
+    compact: Option<CompactRole>,
 }
 
-/// A listener that serves until it is stopped.
-struct Server {
-    stop: CancellationToken,
-    done: JoinHandle<()>,
-}
-
-impl Server {
-    async fn open(address: &str, router: Router, options: ServeOptions) -> Result<Self, Failure> {
-        let listener = net::bind(address).await.map_err(Failure::Run)?;
-        let stop = CancellationToken::new();
-        let done = tokio::spawn(net::serve(listener, router, options, stop.clone()));
-        Ok(Self { stop, done })
-    }
-
-    async fn close(self) {
-        self.stop.cancel();
-        let _ = self.done.await;
-    }
-}
-
-/// `moved_in`: a directory that Prometheus may have left, to be taken over before the databases are opened.
-async fn serve(config: ReceiveConfig, company: Company, moved_in: Option<PathBuf>) -> Result<(), Failure> {
+/// `join` builds what runs beside the receiver. `moved_in`: a directory that Prometheus may have left, to be taken over before
+/// the databases are opened.
+async fn serve(
+    config: ReceiveConfig,
+    join: impl FnOnce(Option<&Bucket>, &Registry) -> Result<Company, Failure>,
+    moved_in: Option<PathBuf>,
+) -> Result<(), Failure> {
     crate::resources::prepare();
     let registry = Registry::new();
     let probe = Probe::new(&registry, "receive");
     let objstore = config.objstore.clone().map(Objstore::open).transpose().map_err(Failure::Usage)?;
-    let receiver = build(config.role.clone(), objstore.as_ref(), &registry)?;
-    let web = ServeOptions::of(&config.web, config.http_grace).map_err(Failure::Usage)?;
+    let bucket = objstore.as_ref().map(|objstore| bucket_of(objstore, &registry));
+    let http = HttpMetrics::new(&registry);
+    let receiver = build(config.role.clone(), bucket.clone(), &registry, http.clone())?;
+    let company = join(bucket.as_ref(), &registry)?;
+    let web = ServeOptions::of(&config.http.web, config.http.grace).map_err(Failure::Usage)?;
     let write_options =
-        ServeOptions::plain(config.http_grace).with_tls(config.write_tls.as_ref()).map_err(Failure::Usage)?;
+        ServeOptions::plain(config.http.grace).with_tls(config.write_tls.as_ref()).map_err(Failure::Usage)?;
 
     let routes = net::admin_routes(probe.clone(), registry.clone());
-    let admin = Server::open(&config.http_address, beside(company, routes, &receiver), web).await?;
+    let admin = Server::open(&config.http.address, beside(&company, routes, &receiver, &http), web).await?;
     probe.healthy();
-    tracing::info!(address = %config.http_address, "listening for requests and metrics");
+    tracing::info!(address = %config.http.address, "listening for requests and metrics");
     let mut write = None;
     if !config.write_address.is_empty() {
         let router = receiver.write_router().fallback(receive::not_found);
@@ -107,15 +94,15 @@ async fn serve(config: ReceiveConfig, company: Company, moved_in: Option<PathBuf
     let stop = CancellationToken::new();
     let outcome = tokio::select! {
         started = receiver.start(moved_in) => started.map_err(Failure::Run),
-        told = told_to_stop() => { told.map_err(waiting_failed)?; stop.cancel(); Ok(()) }
+        told = told_to_stop() => { told?; stop.cancel(); Ok(()) }
     };
     if outcome.is_ok() && !stop.is_cancelled() {
         if let Some(objstore) = objstore {
             tokio::spawn(objstore.follow(stop.clone()));
         }
-        let work = tokio::spawn(work(receiver.clone(), registry, config.http_address, company, stop.clone()));
+        let work = tokio::spawn(work(receiver.clone(), registry, config.http.address, company, stop.clone()));
         probe.ready();
-        told_to_stop().await.map_err(waiting_failed)?;
+        told_to_stop().await?;
         probe.not_ready("told to stop");
         if let Some(write) = write.take() {
             write.close().await;
@@ -133,19 +120,16 @@ async fn serve(config: ReceiveConfig, company: Company, moved_in: Option<PathBuf
 }
 
 /// The routes of the listener for everything but remote write; in company, of everything.
-fn beside(company: Company, routes: Router, receiver: &Receiver) -> Router {
-    if company.is_alone() {
-        return routes;
-    }
+fn beside(company: &Company, routes: Router, receiver: &Receiver, http: &HttpMetrics) -> Router {
     #[cfg(feature = "standalone")]
-    let routes = {
-        let enabled = matches!(company, Company::Standalone { admin_api: true, .. });
+    if let Some(standalone) = &company.standalone {
         let own = crate::standalone::page(receiver.clone())
-            .merge(crate::standalone::admin(receiver.clone(), enabled));
-        routes.merge(receiver.write_router()).merge(own)
-    };
+            .merge(crate::standalone::admin(receiver.clone(), standalone.admin_api));
+        let compact = standalone.compact.as_ref().map(|compact| compact.routes(http, false));
+        return routes.merge(receiver.write_router()).merge(own).merge(compact.unwrap_or_default());
+    }
     #[cfg(not(feature = "standalone"))]
-    let _ = receiver;
+    let _ = (company, receiver, http);
     routes
 }
 
@@ -158,10 +142,14 @@ async fn work(
     stop: CancellationToken,
 ) {
     #[cfg(feature = "standalone")]
-    if matches!(company, Company::Standalone { self_scrape: true, .. }) {
-        let metrics = move || registry.page(false).1;
-        let scrape = crate::standalone::scrape_self(receiver.clone(), metrics, address, stop.clone());
-        tokio::join!(receiver.run(stop), scrape);
+    if let Some(Standalone { self_scrape, compact, .. }) = company.standalone {
+        let scrape = async {
+            if self_scrape {
+                let metrics = move || registry.page(false).1;
+                crate::standalone::scrape_self(receiver.clone(), metrics, address, stop.clone()).await;
+            }
+        };
+        tokio::join!(receiver.run(stop.clone()), scrape, compact_beside(compact, stop.clone()));
         return;
     }
     #[cfg(not(feature = "standalone"))]
@@ -169,16 +157,22 @@ async fn work(
     receiver.run(stop).await;
 }
 
+/// A compactor that cannot work is no reason to take no samples.
+#[cfg(feature = "standalone")]
+async fn compact_beside(compact: Option<CompactRole>, stop: CancellationToken) {
+    let Some(compact) = compact else { return };
+    if let Err(why) = compact.run(stop).await {
+        tracing::error!(err = why, "the compactor has ended, blocks stay in the bucket as they are");
+    }
+}
+
 /// The receiver with its disk, bucket and listeners of events.
 fn build(
     options: ReceiveOptions,
-    objstore: Option<&Objstore>,
+    bucket: Option<Bucket>,
     registry: &Registry,
+    http: HttpMetrics,
 ) -> Result<Receiver, Failure> {
-    let bucket = objstore.map(|objstore| {
-        let observer = Arc::new(BucketMetrics::new(registry, &objstore.name()));
-        objstore.bucket().timer(Arc::new(Clock::start())).observer(observer).build()
-    });
     let known: Arc<OnceLock<Receiver>> = Arc::default();
     let sizes = {
         let known = Arc::clone(&known);
@@ -192,7 +186,7 @@ fn build(
     let parts = Parts {
         disk: sarsen_wal::real_disk(),
         bucket,
-        observer: Arc::new(ReceiveMetrics::new(registry, HttpMetrics::new(registry))),
+        observer: Arc::new(ReceiveMetrics::new(registry, http)),
         databases: Arc::new(move |tenant| {
             (Arc::new(databases.tenant(tenant)), Arc::new(logs.tenant(tenant)))
         }),
@@ -216,22 +210,8 @@ pub(crate) fn flush_stopped(
         return Err(Failure::Run(format!("{} is no database directory", directory.display())));
     };
     let options = ReceiveOptions { tsdb_path: root.to_owned(), ..options };
-    let receiver = build(options, objstore, &Registry::new())?;
+    let registry = Registry::new();
+    let bucket = objstore.map(|objstore| bucket_of(objstore, &registry));
+    let receiver = build(options, bucket, &registry, HttpMetrics::new(&registry))?;
     block_on(async move { receiver.flush_tenant(tenant).await.map_err(Failure::Run) })
-}
-
-fn waiting_failed(why: std::io::Error) -> Failure {
-    Failure::Run(format!("wait for a signal: {why}"))
-}
-
-/// Waits for SIGTERM or SIGINT.
-async fn told_to_stop() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let name = tokio::select! {
-        _ = term.recv() => "terminated",
-        _ = int.recv() => "interrupt",
-    };
-    tracing::info!(signal = name, "caught signal. Exiting.");
-    Ok(())
 }
