@@ -82,5 +82,5 @@ pub use selector::Selector;
 pub use sink::{SinkFile, SinkOptions, UploadSink};
 pub use undelete::{Undeleted, undelete};
 pub use upload::{UploadOptions, Uploaded, upload};
-pub use verify::{Depth, Verified, scrub, verify_block};
+pub use verify::{Depth, ScrubOptions, Verified, scrub, verify_block};
 pub use view::{Fetcher, Partial, View};

@@ -1,4 +1,4 @@
-//! Chunks, index, then meta: a block exists when its meta does.
+//! Chunks, index, checksums, then meta: a block exists when its meta does.
 //!
 //! `meta.json` is made here from the caller's, with the list of files and the time of upload, and is written last. If anything
 //! fails, what was written is taken away again as far as the store allows; what stays is a half block that the
@@ -6,15 +6,18 @@
 //! deletions is rewritten first.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use sarsen_block::{BlockFile, BlockMeta, FileHash, ThanosMeta, UploadTime};
+use sarsen_block::{
+    Block, BlockFile, BlockMeta, Checks, FileHash, Source, ThanosMeta, Tombstones, UploadTime,
+};
 use tokio::io::AsyncReadExt as _;
 
 use crate::bucket::Bucket;
 use crate::error::Error;
 use crate::layout::Layout;
-use crate::read::segment_number;
+use crate::read::{LocalFile, segment_number};
 
 /// How a block is uploaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +85,7 @@ pub(crate) fn list_files(thanos: &mut ThanosMeta, files: &[BlockFile], now_ms: i
 }
 
 async fn put_all(bucket: &Bucket, dir: &Path, meta: &BlockMeta, files: &[BlockFile]) -> Result<u64, Error> {
+    let checks = checks_of(dir, meta, files).await;
     let mut bytes = 0;
     for file in files {
         let name = Layout::file(meta.id, &file.rel_path);
@@ -92,10 +96,35 @@ async fn put_all(bucket: &Bucket, dir: &Path, meta: &BlockMeta, files: &[BlockFi
         }
         bytes += written;
     }
+    if let Some(checks) = checks {
+        bytes += checks.len() as u64;
+        bucket.put(&Layout::checks(meta.id), checks.into()).await?;
+    }
     let text = meta.to_bytes();
     bytes += text.len() as u64;
     bucket.put(&Layout::meta(meta.id), text.into()).await?;
     Ok(bytes)
+}
+
+/// The text of the side object: the one in the directory, which may be older than damage there, else one made now. Without it the
+/// block is no worse, so a block that cannot be opened has none.
+async fn checks_of(dir: &Path, meta: &BlockMeta, files: &[BlockFile]) -> Option<Vec<u8>> {
+    if let Ok(text) = tokio::fs::read(dir.join(Layout::CHECKS)).await
+        && Checks::parse(&text).is_ok_and(|checks| checks.id == meta.id)
+    {
+        return Some(text);
+    }
+    let paths: Vec<PathBuf> = files.iter().map(|file| dir.join(&file.rel_path)).collect();
+    let meta = meta.clone();
+    let made = tokio::task::spawn_blocking(move || {
+        let open = |path: &PathBuf| LocalFile::open(path).ok().map(|file| Arc::new(file) as Arc<dyn Source>);
+        let mut sources = paths.iter().map(open).collect::<Option<Vec<_>>>()?;
+        // Segments in order, then the index.
+        let index = sources.pop()?;
+        let block = Block::open(index, sources, meta, Tombstones::default()).ok()?;
+        Checks::of(&block).ok().map(|checks| checks.to_bytes())
+    });
+    made.await.ok().flatten()
 }
 
 /// Removes what a failed upload left. The meta may have arrived although the answer did not, so it goes first.

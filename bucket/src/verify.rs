@@ -8,18 +8,21 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use sarsen_block::{BlockId, BlockMeta, Fault, Source, verify, verify_quick};
+use sarsen_block::{BlockId, BlockMeta, Checks, Fault, Source, verify, verify_quick};
 
 use crate::bucket::Bucket;
 use crate::error::Error;
 use crate::layout::Layout;
-use crate::read::{BlockObjects, BlockSources, Reading, ended};
+use crate::read::{BlockObjects, BlockSources, Reading, ended, forward};
 
 /// How much is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
     /// Whether every object is there, with the size that the meta says. Reads nothing.
     Sizes,
+    /// Every byte against the block's checksums, which were taken when it was written; nothing is decoded and nothing written
+    /// to the local disk. A block without checksums is looked at as with [`Depth::Quick`].
+    Fast,
     /// Every byte is read and every checksum looked at; samples are counted and not decoded.
     Quick,
     /// Every byte is read and every sample decoded.
@@ -76,6 +79,11 @@ async fn look(bucket: &Bucket, meta: &BlockMeta, depth: Depth, reading: &Reading
     if depth == Depth::Sizes {
         return Ok(Verified::of(meta.id, Vec::new()));
     }
+    if depth == Depth::Fast
+        && let Some(text) = bucket.get_if_exists(&Layout::checks(meta.id)).await?
+    {
+        return against(bucket, meta.id, &text, objects, reading).await;
+    }
     let mut sources = BlockSources::open(bucket, &objects, reading).await?;
     let trouble = Trouble::default();
     sources.index = trouble.watch(sources.index);
@@ -91,6 +99,30 @@ async fn look(bucket: &Bucket, meta: &BlockMeta, depth: Depth, reading: &Reading
     let report = read.map_err(|error| Error::of_block(id, error))?;
     let more_faults = report.more_faults;
     Ok(Verified { more_faults, ..Verified::of(id, report.faults) })
+}
+
+/// Holds a block against its checksums.
+async fn against(
+    bucket: &Bucket,
+    id: BlockId,
+    text: &[u8],
+    objects: BlockObjects,
+    reading: &Reading,
+) -> Result<Verified, Error> {
+    let name = Layout::checks(id);
+    let checks = Checks::parse(text).map_err(|error| Error::corrupt(&name, error.to_string()))?;
+    if checks.id != id {
+        return Err(Error::corrupt(name, format!("names the block {}", checks.id)));
+    }
+    let mut files = objects.segments;
+    files.push(objects.index);
+    let mut segments = forward(bucket, &files, reading).await?;
+    let search = move || {
+        let index = segments.pop();
+        index.map_or(Ok(Vec::new()), |index| checks.verify(&*index, &segments))
+    };
+    let searched = reading.runtime.spawn_blocking(search).await.map_err(|error| ended(id, error))?;
+    searched.map(|faults| Verified::of(id, faults)).map_err(|error| Error::of_block(id, error))
 }
 
 /// A fault for an object that is missing or not what it should be.
@@ -142,7 +174,18 @@ impl Source for Watched {
     }
 }
 
-/// Looks at blocks one after another, reading no more than `bytes_per_second`, and hands each result to `found`. The blocks come in
+/// How blocks are scrubbed.
+#[derive(Debug, Clone)]
+pub struct ScrubOptions {
+    /// How much is looked at.
+    pub depth: Depth,
+    /// No more is read than this many bytes in a second.
+    pub bytes_per_second: u64,
+    /// How blocks are read.
+    pub reading: Reading,
+}
+
+/// Looks at blocks one after another, within a bandwidth, and hands each result to `found`. The blocks come in
 /// the order given, so whoever keeps the last id can go on behind it another time. Returns how many were looked at; `found` ends it
 /// early by returning false.
 ///
@@ -151,15 +194,14 @@ impl Source for Watched {
 pub async fn scrub(
     bucket: &Bucket,
     metas: impl IntoIterator<Item = &BlockMeta>,
-    bytes_per_second: u64,
-    reading: &Reading,
+    options: &ScrubOptions,
     mut found: impl FnMut(Verified) -> bool,
 ) -> Result<usize, Error> {
-    let bucket = bucket.capped(bytes_per_second);
+    let bucket = bucket.capped(options.bytes_per_second);
     let mut count = 0;
     for meta in metas {
         count += 1;
-        if !found(verify_block(&bucket, meta, Depth::Deep, reading).await?) {
+        if !found(verify_block(&bucket, meta, options.depth, &options.reading).await?) {
             break;
         }
     }

@@ -1,12 +1,12 @@
 //! A block that stays in its bucket, opened for reading by threads that may wait.
 //!
 //! The index is fetched into a scratch file and read there by position; chunk segments stay where they are and are read forward
-//! ([`forward`]). So a block of any size takes the disk of its index and the memory of a few stretches. Nothing is written to the
+//! ([`walk`]). So a block of any size takes the disk of its index and the memory of a few stretches. Nothing is written to the
 //! bucket. What the store says while a series is read travels through the block's error: [`Error::of_block`] gives it back.
 
 mod files;
-mod forward;
 mod scratch;
+mod walk;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,8 +21,9 @@ use crate::bucket::{Bucket, Object};
 use crate::error::Error;
 
 pub(crate) use files::{BlockObjects, segment_number};
-use forward::Forward;
-pub(crate) use scratch::{ScratchFile, save};
+use scratch::ScratchFile;
+pub(crate) use scratch::{LocalFile, save};
+use walk::Forward;
 
 /// Requests for one block at the same time while it is opened.
 const REQUESTS_IN_FLIGHT: usize = 4;
@@ -86,7 +87,7 @@ impl BlockSources {
     ) -> Result<Self, Error> {
         let (index, segments, tombstones) = futures_util::try_join!(
             ScratchFile::fetch(bucket, &objects.index, reading),
-            open_segments(bucket, &objects.segments, reading),
+            forward(bucket, &objects.segments, reading),
             read_tombstones(bucket, objects.tombstones.as_ref()),
         )?;
         Ok(Self { index: Arc::new(index), segments, tombstones })
@@ -103,16 +104,17 @@ pub(crate) fn ended(id: BlockId, error: tokio::task::JoinError) -> Error {
     Error::local(id.to_string(), std::io::Error::other(error))
 }
 
-async fn open_segments(
+/// Objects as sources that are read forward.
+pub(crate) async fn forward(
     bucket: &Bucket,
-    segments: &[Object],
+    objects: &[Object],
     reading: &Reading,
 ) -> Result<Vec<Arc<dyn Source>>, Error> {
     let open = async |object: &Object| {
         let head = bucket.get_range(&object.name, 0..object.size.min(CHUNK_FILE_HEADER_LEN as u64)).await?;
         Ok(Arc::new(Forward::new(bucket.clone(), object, head, reading)) as Arc<dyn Source>)
     };
-    futures_util::stream::iter(segments).map(open).buffered(REQUESTS_IN_FLIGHT).try_collect().await
+    futures_util::stream::iter(objects).map(open).buffered(REQUESTS_IN_FLIGHT).try_collect().await
 }
 
 async fn read_tombstones(bucket: &Bucket, object: Option<&Object>) -> Result<Tombstones, Error> {

@@ -22,11 +22,26 @@ const STRETCHES_IN_FLIGHT: usize = 2;
 /// Tells apart the files of one process.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
-/// A local copy, read by position.
+/// A local file, read by position.
 #[derive(Debug)]
-pub(crate) struct ScratchFile {
+pub(crate) struct LocalFile {
     file: File,
     length: u64,
+}
+
+impl LocalFile {
+    /// The file at `path`, with the length it has now.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        Ok(Self { file, length })
+    }
+}
+
+/// A local copy of an object.
+#[derive(Debug)]
+pub(crate) struct ScratchFile {
+    copy: LocalFile,
     /// Removes the file, so it stands behind the open one.
     _place: Place,
 }
@@ -53,7 +68,7 @@ impl ScratchFile {
         let mut file = tokio::fs::File::from_std(file);
         save(bucket, object, &mut file, reading.stretch).await.map_err(|fault| fault.at(&place.0))?;
         let file = file.into_std().await;
-        Ok(Self { file, length: object.size, _place: place })
+        Ok(Self { copy: LocalFile { file, length: object.size }, _place: place })
     }
 
     /// A new file in the scratch directory.
@@ -68,6 +83,16 @@ impl ScratchFile {
 }
 
 impl Source for ScratchFile {
+    fn len(&self) -> u64 {
+        self.copy.len()
+    }
+
+    fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
+        self.copy.read(range)
+    }
+}
+
+impl Source for LocalFile {
     fn len(&self) -> u64 {
         self.length
     }

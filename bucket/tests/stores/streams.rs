@@ -11,7 +11,8 @@ use sarsen_block::{
 };
 use sarsen_bucket::{
     Bucket, Copied, Depth, Error, Layout, Lease, LeaseTerms, Leasing, MarkKind, Marker, Reading, Renewal,
-    SinkOptions, Undeleted, UploadSink, View, copy_block, open_block, undelete, verify_block,
+    SinkOptions, Undeleted, UploadOptions, UploadSink, Uploaded, View, copy_block, download, open_block,
+    remove, undelete, upload, verify_block,
 };
 use tokio::runtime::Handle;
 
@@ -138,8 +139,33 @@ async fn there_and_back(bucket: &Bucket, scratch: &Path) {
     assert!(report.is_sound(), "{:?}", report.faults);
     let begun = UploadSink::begin(bucket, sink_options(id(1), scratch)).await;
     assert!(matches!(begun, Err(Error::Exists { .. })), "{begun:?}");
-    let deep = verify_block(bucket, &meta, Depth::Deep, &Reading::new(scratch)).await.unwrap();
-    assert!(deep.is_sound(), "{:?}", deep.faults);
+    assert!(bucket.exists(&Layout::checks(id(1))).await.unwrap());
+    for depth in [Depth::Sizes, Depth::Fast, Depth::Quick, Depth::Deep] {
+        let found = verify_block(bucket, &meta, depth, &Reading::new(scratch)).await.unwrap();
+        assert!(found.is_sound(), "{depth:?}: {:?}", found.faults);
+    }
+    uploaded_from_a_directory(bucket, &meta, scratch).await;
+}
+
+/// A block that was downloaded and goes up again has the same checksums, whether they came along or were made.
+async fn uploaded_from_a_directory(bucket: &Bucket, meta: &BlockMeta, scratch: &Path) {
+    let name = Layout::checks(meta.id);
+    let checks = bucket.get(&name).await.unwrap();
+    let directory = download(bucket, meta.id, scratch).await.unwrap();
+    for came_along in [false, true] {
+        if came_along {
+            std::fs::write(directory.join(Layout::CHECKS), &checks).unwrap();
+        }
+        remove(bucket, meta.id).await.unwrap();
+        let options = UploadOptions { now_ms: 5_000, hashes: true };
+        let uploaded = upload(bucket, &directory, meta, options).await.unwrap();
+        let Uploaded::Complete { meta: written, bytes } = uploaded else { panic!("was removed") };
+        assert_eq!(*written, *meta);
+        assert_eq!(bucket.get(&name).await.unwrap(), checks, "{came_along}");
+        let objects = bucket.list(&meta.id.to_string()).await.unwrap();
+        assert_eq!(bytes, objects.iter().map(|object| object.size).sum::<u64>());
+    }
+    std::fs::remove_dir_all(directory).unwrap();
 }
 
 /// What a compactor does: blocks in from the bucket, a block out to the bucket, neither on the disk as a whole.

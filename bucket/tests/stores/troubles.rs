@@ -18,8 +18,8 @@ use object_store::{
 use sarsen_block::BlockMeta;
 use sarsen_bucket::{
     Advice, Bucket, BucketSettings, Copied, Depth, Error, FailingStore, Layout, Lease, LeaseTerms, Leasing,
-    NoTime, Reading, Renewal, Retry, Timer, UploadSink, View, Wait, Weather, copy_block, open_block, scrub,
-    verify_block,
+    NoTime, Reading, Renewal, Retry, ScrubOptions, Timer, UploadSink, View, Wait, Weather, copy_block,
+    open_block, scrub, verify_block,
 };
 
 use crate::streams::{blocking, bring, content_of, id, sink_options, write_block};
@@ -214,13 +214,15 @@ async fn a_read_that_fails_anywhere_says_so_and_never_gives_other_bytes() {
                 Err(error) => assert!(matches!(error, Error::Store { .. }), "call {call}: {error:?}"),
             }
             // A search for faults does not take it for one.
-            store.fail_at(call, lasting);
-            let found = verify_block(&bucket, &meta, Depth::Deep, &reading).await;
-            let reached = store.calls() >= call;
-            store.fail_at(0, false);
-            match found {
-                Ok(found) => assert!(!reached && found.is_sound(), "call {call}: {found:?}"),
-                Err(error) => assert_eq!(error.advice(), Advice::Retry, "call {call}: {error}"),
+            for depth in [Depth::Sizes, Depth::Fast, Depth::Quick, Depth::Deep] {
+                store.fail_at(call, lasting);
+                let found = verify_block(&bucket, &meta, depth, &reading).await;
+                let reached = store.calls() >= call;
+                store.fail_at(0, false);
+                match found {
+                    Ok(found) => assert!(!reached && found.is_sound(), "call {call}: {found:?}"),
+                    Err(error) => assert_eq!(error.advice(), Advice::Retry, "call {call}: {error}"),
+                }
             }
         }
     }
@@ -259,6 +261,7 @@ async fn every_kind_of_damage_is_named() {
     let middle = flipped.len() / 2;
     flipped[middle] ^= 1;
     let index = bucket.get(&Layout::index(id(1))).await.unwrap();
+    let checks = bucket.get(&Layout::checks(id(1))).await.unwrap();
     for (name, bytes, seen_by_size) in [
         (&segment, None, true),
         (&segment, Some(whole.slice(..whole.len() - 1)), true),
@@ -273,15 +276,30 @@ async fn every_kind_of_damage_is_named() {
         }
         let sizes = verify_block(&bucket, &meta, Depth::Sizes, &reading).await.unwrap();
         assert_eq!(!sizes.is_sound(), seen_by_size, "{name}");
-        let deep = verify_block(&bucket, &meta, Depth::Deep, &reading).await.unwrap();
         let rel_path = name.split_once('/').unwrap().1;
-        assert!(deep.faults.iter().any(|fault| fault.file == rel_path), "{name}: {deep:?}");
+        for with_checks in [true, false] {
+            if !with_checks {
+                bucket.delete(&Layout::checks(id(1))).await.unwrap();
+            }
+            for depth in [Depth::Fast, Depth::Quick, Depth::Deep] {
+                let found = verify_block(&bucket, &meta, depth, &reading).await.unwrap();
+                let named = found.faults.iter().any(|fault| fault.file == rel_path);
+                assert!(named, "{name}, {depth:?}, {with_checks}: {found:?}");
+            }
+        }
+        bucket.put(&Layout::checks(id(1)), checks.clone()).await.unwrap();
         if seen_by_size {
             let opened = open_block(&bucket, &meta, &reading).await;
             assert_eq!(opened.unwrap_err().advice(), Advice::SetAside);
         }
         bucket.put(name, before).await.unwrap();
     }
+    for depth in [Depth::Sizes, Depth::Fast, Depth::Quick, Depth::Deep] {
+        assert!(verify_block(&bucket, &meta, depth, &reading).await.unwrap().is_sound());
+    }
+    bucket.put(&Layout::checks(id(1)), "{}".into()).await.unwrap();
+    let found = verify_block(&bucket, &meta, Depth::Fast, &reading).await.unwrap();
+    assert_eq!(found.faults[0].file, Layout::CHECKS);
     assert!(verify_block(&bucket, &meta, Depth::Deep, &reading).await.unwrap().is_sound());
     // A block that goes away is not damaged.
     bucket.delete(&Layout::meta(id(1))).await.unwrap();
@@ -322,19 +340,24 @@ async fn scrubbing_keeps_to_its_bandwidth() {
     bytes[1000] ^= 1;
     bucket.put(&segment, bytes.into()).await.unwrap();
     let bytes: u64 = bucket.list("").await.unwrap().iter().map(|object| object.size).sum();
-    let mut faulty = Vec::new();
-    let mut note = |found: sarsen_bucket::Verified| {
-        if !found.is_sound() {
-            faulty.push(found.id);
-        }
-        true
-    };
-    let count = scrub(&bucket, &metas, 10_000, &Reading::new(scratch.path()), &mut note).await.unwrap();
-    assert_eq!((count, faulty), (3, vec![id(2)]));
-    let least = Duration::from_secs(bytes * 9 / 10 / 10_000);
-    assert!(timer.elapsed() >= least && timer.elapsed() <= least * 2, "{:?} for {bytes}", timer.elapsed());
-    let count = scrub(&bucket, &metas, 10_000, &Reading::new(scratch.path()), |_| false).await.unwrap();
-    assert_eq!(count, 1, "ended by the caller");
+    for depth in [Depth::Fast, Depth::Deep] {
+        let reading = Reading::new(scratch.path());
+        let options = ScrubOptions { depth, bytes_per_second: 10_000, reading };
+        let mut faulty = Vec::new();
+        let note = |found: sarsen_bucket::Verified| {
+            if !found.is_sound() {
+                faulty.push(found.id);
+            }
+            true
+        };
+        let begun = timer.elapsed();
+        let count = scrub(&bucket, &metas, &options, note).await.unwrap();
+        assert_eq!((count, faulty), (3, vec![id(2)]), "{depth:?}");
+        let (took, least) = (timer.elapsed() - begun, Duration::from_secs(bytes * 9 / 10 / 10_000));
+        assert!(took >= least && took <= least * 2, "{depth:?}: {took:?} for {bytes}");
+        let count = scrub(&bucket, &metas, &options, |_| false).await.unwrap();
+        assert_eq!(count, 1, "ended by the caller");
+    }
 }
 
 /// Lets others run instead of waiting.
