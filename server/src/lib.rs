@@ -25,7 +25,7 @@
 #[cfg(feature = "serve")]
 mod app;
 mod cli;
-#[cfg(feature = "serve")]
+#[cfg(any(feature = "serve", feature = "tools"))]
 mod clock;
 #[cfg(feature = "compact")]
 mod compact;

@@ -1,7 +1,8 @@
 //! Look, check, dump, repair: what an operator does to blocks, buckets and databases by hand.
 //!
 //! Tools print what they found on standard output and end with 0; a tool that found something wrong lists it there and
-//! ends with 1 and one line on standard error. Only `repair`, `flush`, `import` and `upload` change anything.
+//! ends with 1 and one line on standard error. Only `repair`, `flush`, `import`, `upload`, `copy` and `undelete` change
+//! anything.
 
 mod bucket;
 mod database;
@@ -14,6 +15,7 @@ mod import;
 mod inspect;
 mod open;
 mod print;
+mod progress;
 mod verify;
 
 use crate::cli::{Command, Failure};
@@ -75,14 +77,28 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "tools bucket verify",
-        about: "What is wrong in a bucket: half blocks, metas and marks that cannot be read, missing files; with --data, every block read whole.",
-        arguments: "",
+        about: "What is wrong in a bucket: half blocks, metas and marks that cannot be read, missing files; with --fast or --deep, every block, or those in the arguments, read whole.",
+        arguments: "[ULID...]",
         table: || with(&[OBJSTORE, bucket::VERIFY_FLAGS].concat()),
         run: bucket::verify,
     },
     Command {
+        name: "tools bucket copy",
+        about: "Copies all blocks of a bucket, or those in the arguments, into another one: a backup, or its way back. What is there already is not copied again.",
+        arguments: "[ULID...]",
+        table: || with(&[OBJSTORE, bucket::COPY_FLAGS].concat()),
+        run: bucket::copy,
+    },
+    Command {
+        name: "tools bucket undelete",
+        about: "Takes the deletion mark off blocks, within the delete delay.",
+        arguments: "[ULID...]",
+        table: || with(&[OBJSTORE, bucket::UNDELETE_FLAGS].concat()),
+        run: bucket::undelete,
+    },
+    Command {
         name: "tools bucket upload",
-        about: "Brings blocks into a bucket, as the receiver does.",
+        about: "Brings blocks into a bucket, as the receiver does, or back from a backup. DIR is a block, or holds blocks.",
         arguments: "DIR...",
         table: || with(&[OBJSTORE, bucket::UPLOAD_FLAGS].concat()),
         run: bucket::upload,
