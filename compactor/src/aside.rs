@@ -110,11 +110,33 @@ impl Damage {
         for kind in [MarkKind::NoCompact, MarkKind::NoDownsample] {
             let (details, reason) = (self.details.clone(), Some(self.reason.clone()));
             let mark = Marker { id, kind, details, time: now_ms.div_euclid(1000), reason };
-            if mark.put(bucket).await? {
+            if put_mark(bucket, &mark).await? {
                 put.push(mark);
             }
         }
         Ok(put)
+    }
+}
+
+/// Puts a mark on a block that has none of its kind; whether it did. One that cannot be read, or that names another block, is none:
+/// it counts for nobody, and would be in the way for ever.
+pub(crate) async fn put_mark(bucket: &Bucket, mark: &Marker) -> Result<bool, BucketError> {
+    if mark.put(bucket).await? {
+        return Ok(true);
+    }
+    let good = has_mark(bucket, mark.id, mark.kind).await?;
+    if !good {
+        bucket.put(&Layout::mark(mark.id, mark.kind), mark.to_bytes().into()).await?;
+    }
+    Ok(!good)
+}
+
+/// Whether a block has a mark of this kind that can be read.
+pub(crate) async fn has_mark(bucket: &Bucket, id: BlockId, kind: MarkKind) -> Result<bool, BucketError> {
+    match Marker::get(bucket, id, kind).await {
+        Ok(mark) => Ok(mark.is_some_and(|mark| mark.id == id)),
+        Err(BucketError::Corrupt { .. }) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

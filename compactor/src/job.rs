@@ -22,7 +22,7 @@ use sarsen_downsample::{Error as DownsampleError, Resolution};
 use tokio::runtime::Handle;
 use twox_hash::XxHash3_128;
 
-use crate::aside::{Damage, index_fault};
+use crate::aside::{Damage, has_mark, index_fault, put_mark};
 use crate::budget::Need;
 use crate::coarsen::coarsen;
 use crate::error::Error;
@@ -219,7 +219,7 @@ impl<'a> Bench<'a> {
         };
         for meta in &self.job.blocks {
             let mark = Marker::deletion(meta.id, self.clock.now_ms().div_euclid(1000), MERGED);
-            match mark.put(&self.shop.bucket).await {
+            match put_mark(&self.shop.bucket, &mark).await {
                 Ok(true) => self.shop.observer.marked(&mark),
                 Ok(false) => {}
                 // Its content is in the new block, which the next look sees: then it is marked.
@@ -262,7 +262,7 @@ impl<'a> Bench<'a> {
             let (details, reason) = (self.job.why.clone(), Some(reason.clone()));
             let time = self.clock.now_ms().div_euclid(1000);
             let mark = Marker { id, kind: MarkKind::NoCompact, details, time, reason };
-            if mark.put(&self.shop.bucket).await? {
+            if put_mark(&self.shop.bucket, &mark).await? {
                 self.shop.observer.marked(&mark);
             }
         }
@@ -288,7 +288,7 @@ impl<'a> Bench<'a> {
                 Outdated::Age => self.job.why.as_str(),
             };
             let mark = Marker::deletion(id, self.clock.now_ms().div_euclid(1000), details);
-            if mark.put(&self.shop.bucket).await? {
+            if put_mark(&self.shop.bucket, &mark).await? {
                 self.shop.observer.marked(&mark);
             }
         }
@@ -357,7 +357,7 @@ impl<'a> Bench<'a> {
         if !bucket.exists(&Layout::meta(id)).await? {
             return Err(Failure::Stale(format!("{id} is no longer there")));
         }
-        if bucket.exists(&Layout::mark(id, MarkKind::Deletion)).await? {
+        if has_mark(bucket, id, MarkKind::Deletion).await? {
             return Err(Failure::Stale(format!("{id} has been marked for deletion")));
         }
         Ok(())

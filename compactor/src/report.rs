@@ -53,6 +53,8 @@ pub struct RoundReport {
     pub failed: Vec<Failed>,
     /// Everything that is left out at the end of the round, whenever it was set aside.
     pub set_aside: Vec<SetAside>,
+    /// Blocks that this round found to be damaged, also those that are no longer needed by its end.
+    pub damaged: Vec<SetAside>,
     /// Objects that are no part of a block's content and cannot be read: marks, and the list of deletions. They count as absent.
     pub unreadable: Vec<(String, String)>,
     /// What was removed.

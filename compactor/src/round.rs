@@ -282,7 +282,9 @@ async fn settle(floor: &Floor<'_>, waiting: &mut Waiting, ended: Ended, report: 
                     Ok(marks) => {
                         marks.iter().for_each(|mark| shop.observer.marked(mark));
                         let until = Until::Marked(damage.reason);
-                        set_aside.push(SetAside { id, why: damage.details, until });
+                        let aside = SetAside { id, why: damage.details, until };
+                        report.damaged.push(aside.clone());
+                        set_aside.push(aside);
                     }
                     Err(error) => {
                         let why = format!("{}; and it could not be marked: {error}", damage.details);

@@ -1,5 +1,5 @@
 //! Blocks made by hand, a plain model of samples, and a store with a clock of its own that dies when told to.
-#![allow(dead_code, unreachable_pub, reason = "every test uses a part of it")]
+#![allow(dead_code, clippy::panic, reason = "every test uses a part of it, and may fail loudly")]
 
 pub(crate) mod breaking;
 pub(crate) mod store;
