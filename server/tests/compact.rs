@@ -369,6 +369,41 @@ async fn the_same_on_a_real_minio() {
 }
 
 #[tokio::test]
+async fn a_store_that_goes_in_the_middle_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(mut minio) = support::minio::start(dir.path()).await else { return };
+    fill(&open(&minio.config), B, long_ago()).await;
+    let objstore = format!("--objstore.config={}", minio.config);
+    let data_dir = format!("--data-dir={}", dir.path().join("data").display());
+    let node =
+        Node::compact(dir.path(), &["compact", &objstore, &data_dir, "--wait", "--wait-interval=1s"]).await;
+    node.wait_until("through with a round", async || {
+        node.metric("thanos_compact_iterations_total").await.is_some_and(|count| count > 0.0)
+    })
+    .await;
+    minio.stop();
+    node.wait_until("saying so", async || {
+        node.metric("sarsen_compact_store_away_seconds").await.is_some_and(|seconds| seconds > 0.0)
+    })
+    .await;
+    for probe in ["/-/healthy", "/-/ready"] {
+        assert_eq!(reqwest::get(format!("{}{probe}", node.admin)).await.unwrap().status(), 200);
+    }
+    minio.start_again().await;
+    fill(&open(&minio.config), A, long_ago()).await;
+    let copy = dir.path().join("copy");
+    node.wait_until("done", async || {
+        let _ = std::fs::remove_dir_all(&copy);
+        copy_out(&open(&minio.config), &copy).await;
+        hours(&copy, "a", 300_000) == [48]
+    })
+    .await;
+    assert_eq!(node.metric("sarsen_compact_store_away_seconds").await, Some(0.0));
+    assert!(read_raw(&copy, "a") == samples_of(A));
+    assert_eq!(node.stop(), Some(0));
+}
+
+#[tokio::test]
 async fn a_stop_in_the_middle_is_quick_and_the_next_round_completes() {
     let dir = tempfile::tempdir().unwrap();
     let store = dir.path().join("bucket");

@@ -146,8 +146,10 @@ fn copy(from: &Path, to: &Path) {
 /// Everything in a bucket as a directory of the same names.
 pub(crate) async fn copy_out(bucket: &Bucket, to: &Path) {
     for object in bucket.list("").await.unwrap() {
+        // What goes meanwhile is no part of the copy.
+        let Some(bytes) = bucket.get_if_exists(&object.name).await.unwrap() else { continue };
         let path = to.join(&object.name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, bucket.get(&object.name).await.unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
     }
 }

@@ -3,7 +3,7 @@
 //! `benches/peers/build.sh` builds it. Without it a test says that it was skipped, and fails under `SARSEN_REQUIRE_PEERS=1`.
 
 use std::io::Write as _;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -12,14 +12,16 @@ use super::blocks::open;
 
 pub(crate) struct Minio {
     child: Child,
+    program: PathBuf,
+    folder: PathBuf,
+    address: SocketAddr,
     /// The object store file for it.
     pub(crate) config: String,
 }
 
 impl Drop for Minio {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.stop();
     }
 }
 
@@ -37,7 +39,18 @@ pub(crate) async fn start(dir: &Path) -> Option<Minio> {
     // A bucket is a folder.
     std::fs::create_dir_all(dir.join("minio/blocks")).unwrap();
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let child = Command::new(program)
+    let config = format!(
+        "type: S3\nconfig:\n  bucket: blocks\n  endpoint: {address}\n  access_key: AKTEST\n  \
+         secret_key: secret-of-the-test\n  insecure: true\n"
+    );
+    let child = spawn(&program, dir, address);
+    let minio = Minio { child, program, folder: dir.to_owned(), address, config };
+    minio.wait().await;
+    Some(minio)
+}
+
+fn spawn(program: &Path, dir: &Path, address: SocketAddr) -> Child {
+    Command::new(program)
         .args(["server", "--quiet", "--address", &address.to_string(), "--console-address", "127.0.0.1:0"])
         .arg(dir.join("minio"))
         .env("MINIO_ROOT_USER", "AKTEST")
@@ -47,17 +60,29 @@ pub(crate) async fn start(dir: &Path) -> Option<Minio> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap();
-    let config = format!(
-        "type: S3\nconfig:\n  bucket: blocks\n  endpoint: {address}\n  access_key: AKTEST\n  \
-         secret_key: secret-of-the-test\n  insecure: true\n"
-    );
-    let minio = Minio { child, config };
-    for _ in 0..120 {
-        if open(&minio.config).level("").await.is_ok() {
-            return Some(minio);
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        .unwrap()
+}
+
+impl Minio {
+    /// Kills it.
+    pub(crate) fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
-    unreachable!("minio does not answer within a minute");
+
+    /// Starts it again, on the same data and at the same address.
+    pub(crate) async fn start_again(&mut self) {
+        self.child = spawn(&self.program, &self.folder, self.address);
+        self.wait().await;
+    }
+
+    async fn wait(&self) {
+        for _ in 0..120 {
+            if open(&self.config).level("").await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        unreachable!("minio does not answer within a minute");
+    }
 }
