@@ -66,11 +66,15 @@ async fn remove_one(bucket: &Bucket, id: BlockId, why: Removed) -> Result<bool, 
     Ok(holds)
 }
 
-/// The blocks whose deletion mark is older than `delay_ms` at `now_ms`, those of which only a part is left included.
+/// The blocks whose deletion mark is older than `delay_ms` at `now_ms`, those of which only a part is left included. Without a delay
+/// every marked block is due.
 fn due(view: &View, now_ms: i64, delay_ms: i64) -> Vec<BlockId> {
-    let old = |mark: &Marker| now_ms.div_euclid(1000).saturating_sub(mark.time) > delay_ms.div_euclid(1000);
+    let is_old = |mark: &Marker| {
+        let age_s = now_ms.div_euclid(1000).saturating_sub(mark.time);
+        delay_ms == 0 || age_s > delay_ms.div_euclid(1000)
+    };
     let marks = view.marks.values().flatten();
-    marks.filter(|mark| mark.kind == MarkKind::Deletion && old(mark)).map(|mark| mark.id).collect()
+    marks.filter(|mark| mark.kind == MarkKind::Deletion && is_old(mark)).map(|mark| mark.id).collect()
 }
 
 /// Folders without a meta in which nothing has happened for `delay_ms`, unless they are marked for deletion: those go with the

@@ -147,10 +147,13 @@ pub(crate) struct Bench<'a> {
     read: Arc<AtomicU64>,
     /// A folder of its own, which goes with it.
     room: PathBuf,
+    /// Told when it goes: what still computes for it ends then.
+    left: Stop,
 }
 
 impl Drop for Bench<'_> {
     fn drop(&mut self) {
+        self.left.stop();
         // What stays is swept when the next round begins.
         let _ = std::fs::remove_dir_all(&self.room);
     }
@@ -165,7 +168,7 @@ impl<'a> Bench<'a> {
         deletions: Arc<Deletions>,
     ) -> Self {
         let room = shop.scratch.join(shop.names.fetch_add(1, Ordering::Relaxed).to_string());
-        Self { shop, job, clock, need, deletions, read: Arc::default(), room }
+        Self { shop, job, clock, need, deletions, read: Arc::default(), room, left: Stop::default() }
     }
 
     /// Does the job. Returns the metas of the blocks that it made.
@@ -490,8 +493,9 @@ impl<'a> Bench<'a> {
             unlabelled: self.shop.options.unlabelled,
         };
         let sink = UploadSink::begin(&self.shop.bucket, options).await?;
-        let (observer, stop) = (Arc::clone(&self.shop.observer), self.shop.stop.clone());
-        Ok(Watch::new(Arc::clone(&self.job), observer, stop, Arc::clone(&self.read)).over(sink))
+        let observer = Arc::clone(&self.shop.observer);
+        let stops = [self.shop.stop.clone(), self.left.clone()];
+        Ok(Watch::new(Arc::clone(&self.job), observer, stops, Arc::clone(&self.read)).over(sink))
     }
 
     /// A name that no other attempt has: of the time, and of what the block is made of. So there is nothing of chance in it.

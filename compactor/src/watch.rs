@@ -34,6 +34,8 @@ struct Shared {
     job: Arc<Job>,
     observer: Arc<dyn CompactorObserver>,
     stop: Stop,
+    /// Told when nobody waits for the job any more.
+    left: Stop,
     /// Bytes of the blocks of the job that have been read.
     read: Arc<AtomicU64>,
     /// The percentage that was told last.
@@ -47,20 +49,20 @@ impl fmt::Debug for Watch {
 }
 
 impl Watch {
-    /// Of `job`, which counts what it reads in `read`.
+    /// Of `job`, which counts what it reads in `read`. It ends when one of the two is told.
     pub(crate) fn new(
         job: Arc<Job>,
         observer: Arc<dyn CompactorObserver>,
-        stop: Stop,
+        [stop, left]: [Stop; 2],
         read: Arc<AtomicU64>,
     ) -> Self {
-        Self(Arc::new(Shared { job, observer, stop, read, told: AtomicU8::new(0) }))
+        Self(Arc::new(Shared { job, observer, stop, left, read, told: AtomicU8::new(0) }))
     }
 
     /// Something is about to be written.
     fn look(&self) -> io::Result<()> {
         let shared = &*self.0;
-        if shared.stop.is_stopped() {
+        if shared.stop.is_stopped() || shared.left.is_stopped() {
             return Err(io::Error::other("told to stop"));
         }
         let progress = Progress { read: shared.read.load(Ordering::Relaxed), bytes: shared.job.bytes };
