@@ -1,3 +1,5 @@
+//! Sums of histograms, against a plain model: every bucket by its bounds.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

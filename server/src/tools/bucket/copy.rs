@@ -39,8 +39,9 @@ pub(in crate::tools) fn run(given: Given) -> Result<(), Failure> {
             let there = View::fetch(&to).await.map_err(failed)?;
             let mut metas = chosen(&given, &view)?;
             metas.retain(|meta| {
-                let marked = view.mark(meta.id, MarkKind::Deletion).is_some();
-                !done.contains(&meta.id) && !(marked && given.is_on("ignore-marked-for-deletion"))
+                let is_left = given.is_on("ignore-marked-for-deletion")
+                    && view.mark(meta.id, MarkKind::Deletion).is_some();
+                !is_left && !done.contains(&meta.id)
             });
             if metas.is_empty() {
                 break;
