@@ -1,6 +1,5 @@
 //! The only room that asks for the time, and for chance.
 
-use std::hash::{BuildHasher, Hasher};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sarsen_block::Timestamp;
@@ -19,8 +18,10 @@ pub(crate) fn moment() -> Instant {
 }
 
 /// Four numbers nobody can foresee: the standard library keys its hash tables from the system's source of chance.
+#[cfg(feature = "serve")]
 pub(crate) fn seed() -> [u64; 4] {
-    std::array::from_fn(|_| std::collections::hash_map::RandomState::new().build_hasher().finish())
+    use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+    std::array::from_fn(|_| RandomState::new().build_hasher().finish())
 }
 
 /// Measures and waits for crates that may do neither by themselves.

@@ -6,7 +6,10 @@
 //! except whether we heed it: one that changes nothing in this program is accepted and reported, one that asks for
 //! something we cannot do yet is refused unless it asks for the default.
 
-#![cfg_attr(not(feature = "serve"), expect(dead_code, reason = "tools alone need fewer kinds of flags"))]
+#![cfg_attr(
+    not(all(feature = "receive", feature = "compact")),
+    expect(dead_code, reason = "a command alone needs fewer kinds of flags")
+)]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

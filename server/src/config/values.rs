@@ -170,6 +170,7 @@ pub(crate) enum Moment {
     FromNow(i64),
 }
 
+#[cfg(feature = "compact")]
 impl Moment {
     /// Milliseconds since 1970, if it is `now` now.
     pub(crate) const fn resolve(self, now: i64) -> i64 {

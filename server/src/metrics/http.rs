@@ -5,12 +5,17 @@ use std::time::Duration;
 
 use super::{Counter, Family, Histogram, Registry};
 
-const SECONDS: &[f64] = &[
-    0.001, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.25, 0.5, 0.75, 1.0, 2.0, 3.0,
-    4.0, 5.0,
-];
 const SIZES: &[f64] = &[64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32768.0];
-const LABELS: &[&str] = &["code", "handler", "method", "tenant"];
+
+/// Of roles that tell requests apart by tenant.
+#[cfg(feature = "receive")]
+mod with_tenants {
+    pub(super) const SECONDS: &[f64] = &[
+        0.001, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.25, 0.5, 0.75, 1.0, 2.0,
+        3.0, 4.0, 5.0,
+    ];
+    pub(super) const LABELS: &[&str] = &["code", "handler", "method", "tenant"];
+}
 
 /// The same for roles that do not know tenants; their buckets are others in Thanos too.
 #[cfg(feature = "compact")]
@@ -51,7 +56,7 @@ impl HttpMetrics {
     /// Registers the families for a process that knows tenants.
     #[cfg(feature = "receive")]
     pub(crate) fn new(registry: &Registry) -> Self {
-        Self::of(registry, LABELS, SECONDS, true)
+        Self::of(registry, with_tenants::LABELS, with_tenants::SECONDS, true)
     }
 
     /// Registers the families for a process that does not.

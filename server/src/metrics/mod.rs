@@ -17,6 +17,8 @@ mod process;
 mod receive;
 #[cfg(feature = "receive")]
 mod sizes;
+#[cfg(feature = "receive")]
+mod summary;
 #[cfg(feature = "compact")]
 mod sync;
 #[cfg(test)]
@@ -36,7 +38,7 @@ use parking_lot::RwLock;
 pub(crate) use bucket::BucketMetrics;
 #[cfg(feature = "compact")]
 pub(crate) use compact::{CompactMetrics, Worked};
-pub(crate) use family::{Counter, Family, Gauge, Histogram, Shown, Summary};
+pub(crate) use family::{Counter, Family, Gauge, Histogram, Shown};
 pub(crate) use http::HttpMetrics;
 #[cfg(feature = "receive")]
 pub(crate) use log::LogMetrics;
@@ -44,6 +46,8 @@ pub(crate) use log::LogMetrics;
 pub(crate) use process::REVISION;
 #[cfg(feature = "receive")]
 pub(crate) use receive::ReceiveMetrics;
+#[cfg(feature = "receive")]
+pub(crate) use summary::Summary;
 #[cfg(feature = "compact")]
 pub(crate) use sync::SyncMetrics;
 pub(crate) use text::{Page, Type};

@@ -11,6 +11,7 @@ pub(crate) enum Type {
     Counter,
     Gauge,
     Histogram,
+    #[cfg_attr(not(feature = "receive"), expect(dead_code, reason = "only the receiver has summaries"))]
     Summary,
 }
 

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::guard::Guard;
 use super::tls::ServerTls;
+#[cfg(feature = "receive")]
 use crate::config::tls::ServerTlsFiles;
 use crate::config::web::WebConfig;
 
@@ -39,6 +40,7 @@ pub(crate) struct ServeOptions {
 
 impl ServeOptions {
     /// A plain listener that gives open requests this long to end.
+    #[cfg(any(feature = "receive", test))]
     pub(crate) fn plain(grace: Duration) -> Self {
         Self { grace, ..Self::default() }
     }
@@ -50,6 +52,7 @@ impl ServeOptions {
     }
 
     /// The same listener with this TLS instead; reads its certificates.
+    #[cfg(feature = "receive")]
     pub(crate) fn with_tls(self, files: Option<&ServerTlsFiles>) -> Result<Self, String> {
         let tls = files.cloned().map(ServerTls::load).transpose()?.map(Arc::new);
         Ok(Self { tls, ..self })
