@@ -25,36 +25,54 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    const fn new() -> Self {
-        Self { count: 0, sum: 0.0, min: f64::MAX, max: f64::MIN, counter: 0.0, last: 0.0, begun: false }
+    /// Before the first sample.
+    pub(crate) const NONE: Self =
+        Self { count: 0, sum: 0.0, min: f64::MAX, max: f64::MIN, counter: 0.0, last: 0.0, begun: false };
+
+    /// Begins a window with its first sample. A window of nothing but infinities keeps the largest double as its least or greatest.
+    #[inline]
+    pub(crate) fn open(&mut self, first: f64) {
+        if !self.begun {
+            self.begun = true;
+            self.counter = first;
+        } else {
+            self.gain(first);
+        }
+        (self.last, self.count, self.sum) = (first, 1, 0.0 + first);
+        self.min = if first < f64::MAX { first } else { f64::MAX };
+        self.max = if first > f64::MIN { first } else { f64::MIN };
     }
 
-    /// Begins a window and adds its samples. A window of nothing but infinities keeps the largest double as its least or greatest.
+    /// Adds a sample to the window.
+    #[inline]
+    pub(crate) fn add(&mut self, value: f64) {
+        self.gain(value);
+        self.last = value;
+        self.count += 1;
+        self.sum += value;
+        self.min = if value < self.min { value } else { self.min };
+        self.max = if value > self.max { value } else { self.max };
+    }
+
+    /// A counter that fell began anew at nothing.
+    #[inline]
+    fn gain(&mut self, value: f64) {
+        self.counter += value - if value < self.last { 0.0 } else { self.last };
+    }
+
+    /// The last sample.
+    pub(crate) const fn last(&self) -> f64 {
+        self.last
+    }
+
+    /// Begins a window and adds its samples.
     #[inline]
     fn window(&mut self, values: &[f64]) {
-        let mut rest = values;
-        (self.sum, self.min, self.max) = (0.0, f64::MAX, f64::MIN);
-        self.count = values.len() as u64;
-        if !self.begun
-            && let Some((&first, others)) = values.split_first()
-        {
-            self.begun = true;
-            (self.counter, self.last) = (first, first);
-            self.sum += first;
-            self.min = if first < self.min { first } else { self.min };
-            self.max = if first > self.max { first } else { self.max };
-            rest = others;
-        }
-        let Self { mut sum, mut min, mut max, mut counter, mut last, .. } = *self;
-        for &value in rest {
-            // A counter that fell began anew at nothing.
-            counter += value - if value < last { 0.0 } else { last };
-            last = value;
-            sum += value;
-            min = if value < min { value } else { min };
-            max = if value > max { value } else { max };
-        }
-        (self.sum, self.min, self.max, self.counter, self.last) = (sum, min, max, counter, last);
+        let Some((&first, others)) = values.split_first() else { return };
+        self.open(first);
+        let mut all = *self;
+        others.iter().for_each(|&value| all.add(value));
+        *self = all;
     }
 }
 
@@ -143,7 +161,7 @@ pub(crate) fn walk(
     mut emit: impl FnMut(Timestamp, &Totals) -> Result<(), Error>,
 ) -> Result<Option<Timestamp>, Error> {
     let Some(&last) = times.last() else { return Ok(None) };
-    let (mut totals, mut stamp, mut len) = (Totals::new(), None, 1);
+    let (mut totals, mut stamp, mut len) = (Totals::NONE, None, 1);
     let (mut times, mut values) = (times, values);
     while let Some(&first) = times.first() {
         let time = window_end(first, width).min(last);

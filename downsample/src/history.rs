@@ -8,11 +8,11 @@
 use std::cmp::Reverse;
 
 use sarsen_block::{
-    Block, BlockChunkSet, ChunkSeries, ChunkSet, Error, Matcher, Merge, SampleSeries, SampleSet, TimeRange,
-    Timestamp,
+    Block, ChunkSeries, ChunkSet, Error, Matcher, Merge, SampleSeries, SampleSet, TimeRange, Timestamp,
 };
 
 use crate::read::{Stretch, Wanted, read};
+use crate::visible::Visible;
 use crate::window::Resolution;
 
 /// Blocks of any resolutions of the same series, as one.
@@ -98,7 +98,7 @@ impl History {
             let hull = TimeRange::new(first.min, of_it.next_back().unwrap_or(first).max);
             let mut sets = Vec::new();
             for (_, block) in self.blocks.iter().filter(|(own, _)| *own == resolution) {
-                sets.push(block.select(matchers, hull)?);
+                sets.push(Visible::of(block, resolution, matchers, hull)?);
             }
             inputs.push(Input { resolution, set: Merge::new(sets), next: None });
         }
@@ -140,7 +140,7 @@ fn lay_over(all: &mut Vec<(TimeRange, Resolution)>, covered: TimeRange, resoluti
 #[derive(Debug)]
 struct Input {
     resolution: Resolution,
-    set: Merge<BlockChunkSet>,
+    set: Merge<Visible>,
     next: Option<ChunkSeries>,
 }
 

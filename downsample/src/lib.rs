@@ -34,8 +34,8 @@
 //! ```
 //!
 //! Pure: blocks come in through their sources and go out through a sink; no file is opened and no clock read. One series is in memory at
-//! a time. The rooms, in reading order: `window`, `aggr`; `floats`, `histogram` (samples gathered into windows); `raw`, `again` (the two
-//! steps of downsampling); `whole`; `counter`, `average`, `read`, `history`; `rows`, `merge` (windows picked one by one). `FORMAT.md`
+//! a time. The rooms, in reading order: `window`, `aggr`; `floats`, `histogram` (samples gathered into windows); `raw` with `stream`, and
+//! `again` (the two steps of downsampling); `whole`; `visible`, `counter`, `average`, `read`, `history`; `rows`, `merge` (windows picked one by one). `FORMAT.md`
 //! draws the bytes.
 
 #![forbid(unsafe_code)]
@@ -52,6 +52,8 @@ mod merge;
 mod raw;
 mod read;
 mod rows;
+mod stream;
+mod visible;
 mod whole;
 mod window;
 

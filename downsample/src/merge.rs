@@ -58,7 +58,7 @@ impl Aggregates for AggregateChunks {
     fn without(&self, chunk: &TimedChunk, deleted: &[TimeRange]) -> Result<Vec<TimedChunk>, Error> {
         let rows = Rows::of(chunk.clone())?;
         let touched = |t: i64| {
-            let window = TimeRange::new(t - t.rem_euclid(self.width), t);
+            let window = TimeRange::new(t.saturating_sub(t.rem_euclid(self.width)), t);
             deleted.iter().any(|deleted| deleted.overlaps(window))
         };
         let kept = rows.times.iter().enumerate().filter(|&(_, &t)| !touched(t));

@@ -1,6 +1,6 @@
 //! Raw samples to windows: the first step of downsampling.
 //!
-//! The samples of a series are decoded once, cut into batches of about equally many samples that end with a window, and each batch
+//! The usual series goes through `stream`. The samples of any other are decoded first, cut into batches of about equally many samples that end with a window, and each batch
 //! becomes an aggregate chunk. Between floats and histograms a new chunk begins. Samples that are no numbers are left out. What one
 //! series needs is kept in memory, and used again for the next.
 
@@ -9,6 +9,7 @@ use sarsen_block::{Encoding, Error, TimeRange, TimedChunk, Timestamp};
 use crate::aggr::Aggregate;
 use crate::floats::{FloatParts, Floats, walk};
 use crate::histogram::{self, HistogramParts, Timed, Window};
+use crate::stream::stream;
 use crate::window::{RAW_STEP, chunk_count, window_end};
 
 /// Makes windows of raw samples.
@@ -37,6 +38,9 @@ impl Raw {
         let is_float = |timed: &TimedChunk| matches!(timed.chunk.encoding, Encoding::Xor | Encoding::Xor2);
         for run in chunks.chunk_by(|a, b| is_float(a) == is_float(b)) {
             if run.first().is_some_and(is_float) {
+                if stream(run, self.width, &mut self.parts, into)? {
+                    continue;
+                }
                 self.floats.clear();
                 run.iter().try_for_each(|timed| self.floats.extend(&timed.chunk))?;
                 self.float_batches(into)?;
@@ -136,4 +140,56 @@ fn histogram_batch(samples: &[Timed], width: i64, into: &mut Vec<TimedChunk>) ->
     })?;
     parts.finish();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use sarsen_block::{Chunk, XorAppender};
+
+    use super::*;
+
+    /// One chunk.
+    fn chunk(samples: &[(i64, f64)]) -> TimedChunk {
+        let (mut appender, mut bytes) = (XorAppender::new(), Vec::new());
+        samples.iter().for_each(|&(t, value)| assert!(appender.append(&mut bytes, t, value)));
+        let range = TimeRange::new(samples[0].0, samples[samples.len() - 1].0);
+        TimedChunk { range, chunk: Chunk::xor(appender.finish(&bytes)) }
+    }
+
+    fn samples() -> impl Strategy<Value = Vec<(i64, f64)>> {
+        let step = prop_oneof![6 => Just(15_000i64), 2 => 0..700_000i64, 1 => Just(7_300_000i64)];
+        let value = prop_oneof![
+            300 => (0..1_000_000i32).prop_map(|value| f64::from(value) / 8.0),
+            10 => prop_oneof![Just(-0.0), Just(f64::MAX), Just(f64::MIN), Just(1e-310)],
+            1 => prop_oneof![Just(f64::NAN), Just(f64::INFINITY), Just(f64::from_bits(sarsen_block::STALE_NAN_BITS))],
+        ];
+        (0..1_000_000i64, proptest::collection::vec((step, value), 1..600)).prop_map(|(start, steps)| {
+            let mut t = start;
+            let at = |(step, value)| {
+                t += step;
+                (t, value)
+            };
+            steps.into_iter().map(at).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn gathered_while_decoded_or_afterwards_is_the_same(samples in samples(), most in 1..200usize) {
+            let chunks: Vec<_> = samples.chunks(most).map(chunk).collect();
+            for width in [300_000, 3_600_000] {
+                let (mut raw, mut slow, mut fast) = (Raw::new(width), Vec::new(), Vec::new());
+                chunks.iter().try_for_each(|timed| raw.floats.extend(&timed.chunk)).unwrap();
+                raw.float_batches(&mut slow).unwrap();
+                let usual = samples.iter().all(|(_, value)| value.is_finite());
+                prop_assert_eq!(stream(&chunks, width, &mut raw.parts, &mut fast).unwrap(), usual);
+                prop_assert_eq!(&fast, if usual { &slow } else { &[][..] });
+                // What was begun and given up leaves no trace.
+                let mut whole = Vec::new();
+                raw.series(&chunks, &mut whole).unwrap();
+                prop_assert_eq!(&whole, &slow);
+            }
+        }
+    }
 }

@@ -12,6 +12,7 @@ use sarsen_block::{
 use crate::again::Again;
 use crate::error::Error;
 use crate::raw::Raw;
+use crate::visible::Visible;
 use crate::window::Resolution;
 
 /// How a block is downsampled.
@@ -46,7 +47,7 @@ pub fn downsample<S: BlockSink>(
     let from = resolution_of(block.meta(), options.to)?;
     let mut output = Output::begin(block, sink, options)?;
     let mut step = Step::new(from, options.to);
-    each_series(block, |series| {
+    each_series(block, from, |series| {
         let coarse = step.series(&series.chunks)?;
         output.add(series.labels.as_ref(), coarse)
     })?;
@@ -72,7 +73,7 @@ pub fn downsample_both<S: BlockSink>(
     let mut coarse_output = Output::begin(block, coarse_sink, coarse)?;
     let mut first = Step::new(from, fine.to);
     let mut second = Step::new(fine.to, coarse.to);
-    each_series(block, |series| {
+    each_series(block, from, |series| {
         let windows = first.series(&series.chunks)?;
         coarse_output.add(series.labels.as_ref(), second.series(windows)?)?;
         fine_output.add(series.labels.as_ref(), windows)
@@ -88,9 +89,10 @@ fn resolution_of(meta: &BlockMeta, to: Resolution) -> Result<Resolution, Error> 
 
 fn each_series(
     block: &Block,
+    resolution: Resolution,
     mut each: impl FnMut(ChunkSeries) -> Result<(), BlockError>,
 ) -> Result<(), BlockError> {
-    let mut all = block.select(&[], TimeRange::ALL)?;
+    let mut all = Visible::of(block, resolution, &[], TimeRange::ALL)?;
     while let Some(series) = all.next()? {
         let overlap =
             series.chunks.windows(2).any(|pair| matches!(pair, [a, b] if a.range.max >= b.range.min));

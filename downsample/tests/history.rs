@@ -6,9 +6,11 @@ mod golden;
 
 use golden::making::{block, chunks, coarser, points};
 use sarsen_block::{
-    Ancestry, Block, BlockId, Matcher, RewriteOptions, Rewritten, SampleSet, TimeRange, rewrite,
+    Ancestry, Block, BlockId, Matcher, RewriteOptions, Rewritten, SampleSet, TimeRange, Tombstones, rewrite,
 };
-use sarsen_downsample::{Aggregate, History, Resolution, Wanted, aggregate_for};
+use sarsen_downsample::{
+    Aggregate, DownsampleOptions, History, Resolution, Wanted, aggregate_for, downsample,
+};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -125,6 +127,30 @@ fn blocks_that_were_compacted_are_left_out() {
     let stretches = history.stretches(Resolution::OneHour);
     assert_eq!(stretches, [(TimeRange::new(0, 2 * DAY - 1), Resolution::Raw)]);
     assert_eq!(asked(&history, TimeRange::ALL, aggregate_for("avg"), Resolution::Raw), samples(0, DAY));
+}
+
+/// What was deleted is gone from every resolution, in whole windows.
+#[test]
+fn deleted_windows_are_not_seen() {
+    let [raw, five, _] = blocks(10, 0, DAY);
+    let mut tombstones = Tombstones::default();
+    let no = five.postings(&[]).unwrap()[0];
+    tombstones.add(no, TimeRange::new(6 * HOUR + 1_000, 12 * HOUR - 1));
+    let options = DownsampleOptions::new(five.meta().id, Resolution::FiveMinutes);
+    let made = downsample(&raw, golden::Files::default(), options).unwrap();
+    let stoned = made.written.sink.open_with(made.meta, tombstones);
+    let gone = |samples: &[(i64, f64)], width: i64| {
+        assert!(samples.iter().all(|(t, _)| !(6 * HOUR..12 * HOUR).contains(&(t / width * width))));
+    };
+    let history = History::new([stoned.clone()]);
+    let counts = asked(&history, TimeRange::ALL, Wanted::Part(Aggregate::Count), Resolution::OneHour);
+    gone(&counts, 300_000);
+    assert_eq!(counts.len(), 288 - 72);
+    let hour = coarser(&stoned, 70, Resolution::OneHour);
+    let counts =
+        asked(&History::new([hour]), TimeRange::ALL, Wanted::Part(Aggregate::Count), Resolution::OneHour);
+    gone(&counts, HOUR);
+    assert_eq!(counts.iter().map(|count| count.1).sum::<f64>(), 18.0 * 120.0);
 }
 
 #[test]

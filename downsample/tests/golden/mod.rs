@@ -13,8 +13,8 @@ use std::{fs, io};
 
 use bytes::Bytes;
 use sarsen_block::{
-    Block, BlockMeta, BlockSink, ChunkSeries, ChunkSet, Counts, Histogram, ResetHint, Sample, Source, Span,
-    TimeRange, Tombstones, Value, XorAppender,
+    Ancestry, Block, BlockMeta, BlockSink, ChunkSeries, ChunkSet, Counts, Histogram, ResetHint,
+    RewriteOptions, Sample, Source, Span, TimeRange, Tombstones, Value, XorAppender, rewrite,
 };
 use serde::Deserialize;
 
@@ -166,6 +166,13 @@ pub(crate) fn open(dir: &Path) -> Block {
     Block::open(Arc::new(read("index")), segments, meta, tombstones).unwrap()
 }
 
+/// The same block with another meta.
+pub(crate) fn with_meta(block: &Block, meta: BlockMeta) -> Block {
+    let options = RewriteOptions::new(meta.id, Ancestry::Cleaned);
+    let written = rewrite(std::slice::from_ref(block), Files::default(), options).unwrap().written;
+    written.sink.open(meta)
+}
+
 /// All series of a block.
 pub(crate) fn series(block: &Block) -> Vec<ChunkSeries> {
     let mut set = block.select(&[], TimeRange::ALL).unwrap();
@@ -201,10 +208,15 @@ impl BlockSink for Files {
 impl Files {
     /// The block that these files and `meta` are.
     pub(crate) fn open(&self, meta: BlockMeta) -> Block {
+        self.open_with(meta, Tombstones::default())
+    }
+
+    /// The same, with something deleted.
+    pub(crate) fn open_with(&self, meta: BlockMeta, tombstones: Tombstones) -> Block {
         let source = |bytes: &Vec<u8>| Arc::new(Bytes::from(bytes.clone())) as Arc<dyn Source>;
         let segments = self.0.iter().filter(|(name, _)| name.starts_with("chunks/"));
         let segments = segments.map(|(_, bytes)| source(bytes)).collect();
-        Block::open(source(&self.0["index"]), segments, meta, Tombstones::default()).unwrap()
+        Block::open(source(&self.0["index"]), segments, meta, tombstones).unwrap()
     }
 
     /// The files of the block in `dir`, but for meta and tombstones.
