@@ -52,6 +52,7 @@ fn blocks_go_up_and_are_seen() {
     let (code, text, _) = tool(&config, &["verify"]);
     assert_eq!(code, 1);
     assert!(text.contains(&format!("{id}: half a block")), "{text}");
+    assert!(tool(&config, &["inspect"]).1.contains(&format!("{id}: half a block")));
     assert_eq!(tool(&config, &["ls"]).1, "");
 }
 

@@ -137,7 +137,7 @@ impl Walk {
     /// Holds what `range` asks for, and a little behind it.
     fn begin(&mut self, object: &Remote, range: &Range<u64>) -> Result<(), Error> {
         let end = range.end.max(range.start.saturating_add(NEAR)).min(object.length);
-        let held = object.runtime.block_on(object.get(range.start..end))?;
+        let held = object.get(range.start..end)?;
         object.count(&held);
         *self = Self { start: range.start, held, ahead: None };
         Ok(())
@@ -146,20 +146,14 @@ impl Walk {
     /// Holds the stretch in which `at` lies, and asks for the one behind it.
     fn go_on(&mut self, object: &Remote, at: u64) -> Result<(), Error> {
         let (start, held) = match self.ahead.take() {
-            Some(mut ahead) if ahead.range.contains(&at) => {
-                let fetched = object.runtime.block_on(&mut ahead.task);
-                let fetched = fetched.map_err(|error| Error::local(&object.name, io::Error::other(error)));
-                (ahead.range.start, fetched??)
-            }
-            _ => (at, object.runtime.block_on(object.get(object.stretch_from(at)))?),
+            Some(ahead) if ahead.range.contains(&at) => (ahead.range.start, object.wait(ahead)?),
+            _ => (at, object.get(object.stretch_from(at))?),
         };
         object.count(&held);
         *self = Self { start, held, ahead: None };
         let next = object.stretch_from(self.end());
         if !next.is_empty() {
-            let (bucket, name, range) = (object.bucket.clone(), object.name.clone(), next.clone());
-            let task = object.runtime.spawn(async move { bucket.get_range(&name, range).await });
-            self.ahead = Some(Ahead { range: next, task });
+            self.ahead = Some(object.ask(next));
         }
         Ok(())
     }
@@ -174,7 +168,79 @@ impl Remote {
         self.fetched.fetch_add(fetched.len() as u64, Ordering::Relaxed);
     }
 
-    async fn get(&self, range: Range<u64>) -> Result<Bytes, Error> {
-        self.bucket.get_range(&self.name, range).await
+    /// Sets a request on its way.
+    fn ask(&self, range: Range<u64>) -> Ahead {
+        let (bucket, name, wanted) = (self.bucket.clone(), self.name.clone(), range.clone());
+        let task = self.runtime.spawn(async move { bucket.get_range(&name, wanted).await });
+        Ahead { range, task }
+    }
+
+    /// What a request has brought. A runtime that is being stopped is an error.
+    fn wait(&self, mut ahead: Ahead) -> Result<Bytes, Error> {
+        let fetched = self.runtime.block_on(&mut ahead.task);
+        fetched.map_err(|error| Error::local(&self.name, io::Error::other(error)))?
+    }
+
+    fn get(&self, range: Range<u64>) -> Result<Bytes, Error> {
+        self.wait(self.ask(range))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use object_store::memory::InMemory;
+    use proptest::prelude::*;
+
+    /// Where a read begins, seen from where the last one ended, and how long it is.
+    fn reads() -> impl Strategy<Value = Vec<(i64, u64)>> {
+        let step = prop_oneof![4 => Just(0i64), 2 => 0i64..90_000, 1 => -300_000i64..600_000];
+        let length = prop_oneof![3 => 0u64..20_000, 1 => 0u64..300_000];
+        proptest::collection::vec((step, length), 1..40)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever is asked for in whatever order: the bytes are those of the object.
+        #[test]
+        fn any_walk_gives_the_bytes_of_the_object(reads in reads(), stretch in 1u64..200_000) {
+            let body: Vec<u8> = (0..1_000_003u32).map(|i| (i % 251) as u8 ^ (i >> 12) as u8).collect();
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+            let bucket = Bucket::builder(std::sync::Arc::new(InMemory::new()), "memory").build();
+            runtime.block_on(bucket.put("object", body.clone().into())).unwrap();
+            let object = runtime.block_on(bucket.attributes("object")).unwrap().unwrap();
+            let guard = runtime.enter();
+            let reading = Reading { stretch, ..Reading::new("") };
+            drop(guard);
+            let source = Forward::new(bucket, &object, Bytes::copy_from_slice(&body[..8]), &reading);
+            let mut end = 8i64;
+            for (step, length) in reads {
+                let start = u64::try_from(end + step).unwrap_or(0).min(source.len());
+                let to = (start + length).min(source.len());
+                let read = source.read(start..to).unwrap();
+                prop_assert!(read == body[start as usize..to as usize], "{start}..{to}");
+                end = i64::try_from(to).unwrap();
+            }
+            prop_assert!(source.read(5..source.len() + 1).is_err());
+        }
+    }
+
+    #[test]
+    fn a_walk_to_the_end_fetches_every_byte_once_and_holds_nothing() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let bucket = Bucket::builder(std::sync::Arc::new(InMemory::new()), "memory").build();
+        runtime.block_on(bucket.put("object", vec![7; 1_000_003].into())).unwrap();
+        let object = runtime.block_on(bucket.attributes("object")).unwrap().unwrap();
+        let guard = runtime.enter();
+        let reading = Reading { stretch: 100_000, ..Reading::new("") };
+        drop(guard);
+        let source = Forward::new(bucket, &object, Bytes::from_static(&[7; 8]), &reading);
+        for start in (8..source.len()).step_by(777) {
+            assert!(!source.read(start..(start + 777).min(source.len())).unwrap().is_empty());
+        }
+        assert_eq!(reading.fetched.load(Ordering::Relaxed), 1_000_003 - 8);
+        let walk = source.walk.lock().unwrap();
+        assert!(walk.held.is_empty() && walk.ahead.is_none());
     }
 }

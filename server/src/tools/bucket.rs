@@ -52,11 +52,13 @@ pub(super) fn ls(given: Given) -> Result<(), Failure> {
     })
 }
 
-/// Prints the complete blocks as a table.
+/// Prints the complete blocks as a table, and below it what is no complete block.
 pub(super) fn inspect(given: Given) -> Result<(), Failure> {
     no_arguments(&given)?;
     let view = on(&given, |bucket| async move { View::fetch(&bucket).await })?;
-    show(&rows(&view), given.text("output"))
+    show(&rows(&view), given.text("output"))?;
+    let lines = if given.text("output") == "table" { verify::of_view(&view) } else { Vec::new() };
+    on_stdout(|out| Ok(lines.iter().try_for_each(|line| writeln!(out, "{line}"))?))
 }
 
 /// A mark as a remark: `no-compact-mark (manual: because of this)`.

@@ -42,7 +42,9 @@ pub(in crate::tools) fn run(given: Given) -> Result<(), Failure> {
         let bucket = open(&given, "objstore.config", Some(&progress))?;
         let view = View::fetch(&bucket).await.map_err(failed)?;
         let metas = in_order(&given, &view)?;
-        let mut faults = if given.arguments.is_empty() { of_view(&view)? } else { 0 };
+        let lines = if given.arguments.is_empty() { of_view(&view) } else { Vec::new() };
+        let mut faults = lines.len() as u64;
+        on_stdout(|out| Ok(lines.iter().try_for_each(|line| writeln!(out, "{line}"))?))?;
         if depth > Depth::Sizes {
             progress.expect(metas.iter().map(|meta| bytes_of(meta)).sum());
         }
@@ -70,24 +72,19 @@ fn in_order(given: &Given, view: &View) -> Result<Vec<Arc<BlockMeta>>, Failure> 
     Ok(metas)
 }
 
-/// Prints what a look at the bucket finds wrong.
-fn of_view(view: &View) -> Result<u64, Failure> {
-    on_stdout(|out| {
-        for (id, partial) in &view.partial {
-            let since = time(partial.touched_ms(*id));
-            match partial {
-                Partial::NoMeta { .. } => {
-                    writeln!(out, "{id}: half a block, without meta.json, untouched since {since}")?;
-                }
-                Partial::BadMeta { why, .. } => writeln!(out, "{id}/meta.json: {why}")?,
-            }
+/// What a look at the bucket finds wrong, a line each.
+pub(super) fn of_view(view: &View) -> Vec<String> {
+    let partial = view.partial.iter().map(|(id, partial)| match partial {
+        Partial::NoMeta { .. } => {
+            format!(
+                "{id}: half a block, without meta.json, untouched since {}",
+                time(partial.touched_ms(*id))
+            )
         }
-        for (object, why) in &view.bad_marks {
-            writeln!(out, "{object}: {why}")?;
-        }
-        Ok(())
-    })?;
-    Ok((view.partial.len() + view.bad_marks.len()) as u64)
+        Partial::BadMeta { why, .. } => format!("{id}/meta.json: {why}"),
+    });
+    let marks = view.bad_marks.iter().map(|(object, why)| format!("{object}: {why}"));
+    partial.chain(marks).collect()
 }
 
 async fn of_block(
