@@ -8,7 +8,9 @@
 //!
 //! `cargo bench -p sarsen-benches --bench merge [-- growth]`
 //!
-//! Last answer (2 cores shared with other work): the README of the repository has it.
+//! Last answer (2 cores shared with much other work): small 0.14 CPU-s and 8 MB (of 170 MB), large 0.64 CPU-s and 13 MB (of 409 MB); 1.7 us and some 23 bytes of
+//! peak a series and block of four whatever the number of series, 3.4 ns a sample at 960 samples a chunk run and no memory; replicas deduplicated 29 ns a sample
+//! read, merged in a chain 45 ns; `verify_quick` a third of a merge in row, in 5 MB.
 
 #![expect(clippy::print_stdout, reason = "a bench tells what it measured")]
 

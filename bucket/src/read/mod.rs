@@ -95,7 +95,8 @@ impl BlockSources {
 
     /// Reads how the block begins. Waits for the store.
     pub(crate) fn into_block(self, meta: BlockMeta) -> Result<Block, sarsen_block::Error> {
-        Block::open(self.index, self.segments, meta, self.tombstones)
+        // Whoever goes through the block series by series needs neither symbols nor lists in memory.
+        Block::open_unread(self.index, self.segments, meta, self.tombstones)
     }
 }
 
