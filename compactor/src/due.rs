@@ -24,7 +24,7 @@ pub(crate) struct Due<'a> {
 
 /// How old a block is for its resolution.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Age {
+enum Age {
     /// Its retention is not over, or it has none.
     Fresh,
     /// It may go. These blocks hold its aggregates, if any have to.
@@ -42,10 +42,24 @@ pub(crate) enum Answer {
 }
 
 impl Due<'_> {
-    /// The deletion of a block of which all is in another one.
-    pub(crate) fn duplicate(&self, meta: &Arc<BlockMeta>, by: BlockId) -> Job {
+    /// The deletion of a block of which all is in another one, unless that failed just now.
+    pub(crate) fn duplicate(&self, meta: &Arc<BlockMeta>, by: BlockId) -> Option<Job> {
         let work = Work::Delete { reason: Outdated::Duplicate, covered_by: vec![by] };
-        Job::new(vec![Arc::clone(meta)], work, format!("everything in it is in {by}"))
+        let job = || Job::new(vec![Arc::clone(meta)], work, format!("everything in it is in {by}"));
+        (!is_barred(self.situation, Stage::Retain, meta.id)).then(job)
+    }
+
+    /// The deletion of a block that is too old, unless that failed just now.
+    fn too_old(&self, meta: &Arc<BlockMeta>, covered_by: Vec<BlockId>) -> Answer {
+        if is_barred(self.situation, Stage::Retain, meta.id) {
+            return Answer::Kept(Kept::Waiting);
+        }
+        let why = match covered_by.len() {
+            0 => "older than its retention".to_owned(),
+            count => format!("older than its retention, and covered by {count} coarser blocks"),
+        };
+        let work = Work::Delete { reason: Outdated::Age, covered_by };
+        Answer::Job(Job::new(vec![Arc::clone(meta)], work, why))
     }
 
     /// What is due for this block. One that is `taken` by a job of this plan waits for that.
@@ -56,7 +70,7 @@ impl Due<'_> {
                 self.copies(meta, false).or_else(|| self.rewrite(meta)).map_or(Answer::Nothing, Answer::Job)
             }
             Age::Over(_) | Age::Uncovered if taken => Answer::Kept(Kept::Waiting),
-            Age::Over(covered_by) => Answer::Job(too_old(meta, covered_by)),
+            Age::Over(covered_by) => self.too_old(meta, covered_by),
             Age::Uncovered => match self.copies(meta, true) {
                 Some(job) => Answer::Job(job),
                 None if self.situation.resting.contains(&(Stage::Coarsen, meta.id)) => {
@@ -67,8 +81,17 @@ impl Due<'_> {
         }
     }
 
+    /// What is due for a damaged block. Nothing can be made of it; it goes when nothing needs it any more.
+    pub(crate) fn of_damaged(&self, meta: &Arc<BlockMeta>) -> Answer {
+        match self.age(meta) {
+            Age::Fresh => Answer::Nothing,
+            Age::Over(covered_by) => self.too_old(meta, covered_by),
+            Age::Uncovered => Answer::Kept(Kept::Unreadable),
+        }
+    }
+
     /// How old the block is.
-    pub(crate) fn age(&self, meta: &BlockMeta) -> Age {
+    fn age(&self, meta: &BlockMeta) -> Age {
         let Some(own) = resolution(meta) else { return Age::Fresh };
         let (now_ms, retention) = (self.situation.now_ms, retention(meta, self.options));
         if !is_due(meta, own, now_ms, &retention) {
@@ -151,13 +174,4 @@ impl Due<'_> {
             Job::new(vec![Arc::clone(meta)], Work::Rewrite, why)
         })
     }
-}
-
-/// The deletion of a block that is too old.
-pub(crate) fn too_old(meta: &Arc<BlockMeta>, covered_by: Vec<BlockId>) -> Job {
-    let why = match covered_by.len() {
-        0 => "older than its retention".to_owned(),
-        count => format!("older than its retention, and covered by {count} coarser blocks"),
-    };
-    Job::new(vec![Arc::clone(meta)], Work::Delete { reason: Outdated::Age, covered_by }, why)
 }

@@ -15,11 +15,11 @@ use sarsen_bucket::{Deletions, Excluded, MarkKind, Reason, View};
 use sarsen_downsample::Resolution;
 
 use crate::cover::Coarser;
-use crate::due;
+use crate::due::{Answer, Due};
 use crate::group::{Group, GroupKey};
 use crate::grow;
 use crate::options::Options;
-use crate::sift::{Sifted, sift};
+use crate::sift::sift;
 
 /// The kinds of work, in the order in which each round begins them. None waits for another to come to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -174,7 +174,7 @@ pub struct Later {
 /// Why a block that is due by age stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kept {
-    /// It will go when a merge or a downsampling of this plan is done.
+    /// It goes when a merge of this plan is done, or when its mark, which failed just now, is tried again.
     Waiting,
     /// It must not be downsampled: it has a mark.
     Marked,
@@ -186,7 +186,7 @@ impl Kept {
     /// For people.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Waiting => "waits for work of this plan",
+            Self::Waiting => "waits for other work, or to be tried again",
             Self::Marked => "no coarser block covers it, and a mark forbids to make one",
             Self::Unreadable => "no coarser block covers it, and it cannot be read",
         }
@@ -258,35 +258,22 @@ pub fn plan(situation: &Situation<'_>, options: &Options) -> Plan {
     }
     let busy: BTreeSet<BlockId> = plan.jobs.iter().flat_map(Job::ids).collect();
     let coarser = Coarser::new(sifted.blocks.values());
-    let whole = due::Due { situation, options, coarser: &coarser };
-    for (meta, by) in &sifted.outdated {
-        plan.jobs.push(whole.duplicate(meta, *by));
-    }
-    for meta in sifted.blocks.values() {
-        let taken = busy.contains(&meta.id);
-        match whole.of(meta, taken) {
-            due::Answer::Nothing => {}
-            due::Answer::Job(job) => plan.jobs.push(job),
-            due::Answer::Kept(why) => plan.kept.push((meta.id, why)),
+    let whole = Due { situation, options, coarser: &coarser };
+    plan.jobs.extend(sifted.outdated.iter().filter_map(|(meta, by)| whole.duplicate(meta, *by)));
+    let sound = sifted.blocks.values().map(|meta| (meta.id, whole.of(meta, busy.contains(&meta.id))));
+    let damaged = sifted.damaged.iter().map(|meta| (meta.id, whole.of_damaged(meta)));
+    for (id, answer) in sound.chain(damaged) {
+        match answer {
+            Answer::Nothing => {}
+            Answer::Job(job) => plan.jobs.push(job),
+            Answer::Kept(why) => plan.kept.push((id, why)),
         }
     }
-    keep_or_delete_damaged(&mut plan, &whole, &sifted);
     let order = |job: &Job| (job.stage(), job.group, job.span(), job.ids().next());
     plan.jobs.sort_by_cached_key(order);
     plan.kept.sort_unstable();
     plan.excluded = sifted.excluded;
     plan
-}
-
-/// Nothing can be made of a damaged block; it goes when nothing needs it any more.
-fn keep_or_delete_damaged(plan: &mut Plan, whole: &due::Due<'_>, sifted: &Sifted) {
-    for meta in &sifted.damaged {
-        match whole.age(meta) {
-            due::Age::Fresh => {}
-            due::Age::Over(covered_by) => plan.jobs.push(due::too_old(meta, covered_by)),
-            due::Age::Uncovered => plan.kept.push((meta.id, Kept::Unreadable)),
-        }
-    }
 }
 
 /// Bytes of a block's files, as far as its meta tells.

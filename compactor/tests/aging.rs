@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use sarsen_block::BlockId;
-use sarsen_compactor::{Options, Retention};
+use sarsen_compactor::{Job, Options, Retention};
 use sarsen_downsample::Resolution;
 use simulated::{Bucket, DAY, HOUR, START};
 
@@ -71,6 +71,15 @@ fn nothing_is_missing(bucket: &Bucket, uploads: &Uploads, options: &Options) -> 
     Ok(())
 }
 
+/// Whether a job fails this time: so many of ten do, others at other times.
+fn is_unlucky(job: &Job, now_ms: i64, share: u64) -> bool {
+    let names = job.ids().flat_map(|id| id.to_string().into_bytes());
+    let mixed = names.fold(now_ms.unsigned_abs(), |mixed, byte| {
+        (mixed ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23)
+    });
+    mixed % 10 < share
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
@@ -80,6 +89,7 @@ proptest! {
         retention in retentions(),
         downsampling in prop::bool::weighted(0.8),
         step in 1i64..60,
+        share in prop_oneof![Just(0u64), 1u64..6],
     ) {
         let options = Options { retention, downsampling, replica_labels: vec!["replica".to_owned()], ..Options::default() };
         let mut bucket = Bucket { now_ms: START, ..Bucket::default() };
@@ -112,11 +122,16 @@ proptest! {
                 }
                 uploads.push((id, min_time));
             }
-            let last = bucket.settle(&options);
-            prop_assert!(last.later.is_empty());
+            let now_ms = bucket.now_ms;
+            let last = bucket.settle_but(&options, |job| is_unlucky(job, now_ms, share));
+            prop_assert!(share > 0 || last.later.is_empty());
             nothing_is_missing(&bucket, &uploads, &options)?;
             bucket.clean(&options);
         }
+        // A store that fails for a while only slows the work down.
+        let last = bucket.settle(&options);
+        prop_assert!(last.later.is_empty());
+        nothing_is_missing(&bucket, &uploads, &options)?;
         // What no retention keeps is gone, but for blocks that reach into what is kept.
         let coarsest = Resolution::ALL.into_iter().filter(|resolution| downsampling || *resolution == Resolution::Raw);
         let kept = |resolution: Resolution| if retention.of(resolution) == 0 { i64::MAX } else { retention.of(resolution) };

@@ -177,11 +177,24 @@ impl Bucket {
 
     /// Plans and carries out until nothing is due; the last plan.
     pub(crate) fn settle(&mut self, options: &Options) -> Plan {
-        for _ in 0..100 {
-            let plan = self.plan(options);
+        self.settle_but(options, |_| false)
+    }
+
+    /// The same, where some jobs fail: their blocks rest until the end.
+    pub(crate) fn settle_but(&mut self, options: &Options, fails: impl Fn(&Job) -> bool) -> Plan {
+        for _ in 0..200 {
+            let mut plan = self.plan(options);
             if plan.jobs.is_empty() {
+                self.resting.clear();
                 return plan;
             }
+            plan.jobs.retain(|job| {
+                let failed = fails(job);
+                if failed {
+                    self.resting.extend(job.ids().map(|id| (job.stage(), id)));
+                }
+                !failed
+            });
             self.carry_out(&plan);
         }
         panic!("there is no end to it: {:?}", self.plan(options));
