@@ -184,7 +184,7 @@ fn unfit(meta: &BlockMeta, unlabelled: bool) -> Option<String> {
 
 /// The blocks of a view that cannot be used: marked as damaged, or with a meta that says nothing of use; and folders with a meta that
 /// cannot be read.
-pub(crate) fn unusable(view: &View, unlabelled: bool) -> Vec<SetAside> {
+pub fn unusable(view: &View, unlabelled: bool) -> Vec<SetAside> {
     let marked = |id: BlockId| {
         let marks = view.marks.get(&id).into_iter().flatten();
         marks.filter(|mark| mark.kind == MarkKind::NoCompact).find_map(|mark| {

@@ -54,7 +54,7 @@ mod select;
 mod sift;
 mod watch;
 
-pub use aside::{SetAside, Until};
+pub use aside::{SetAside, Until, unusable};
 pub use choose::{Choice, Limits, choose};
 pub use clean::clean;
 pub use directory::maintain_directory;

@@ -272,7 +272,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    fn read(given: &Given) -> Result<Self, Fault> {
+    /// From flags, checked as far as they can be now.
+    pub(crate) fn read(given: &Given) -> Result<Self, Fault> {
         let settings = Self {
             options: options(given)?,
             min: bound(given, "min-time")?,

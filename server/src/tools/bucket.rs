@@ -83,7 +83,7 @@ fn rows(view: &View) -> Vec<Row> {
 }
 
 /// Opens the bucket that the flags describe and does something with it.
-fn on<T, F>(given: &Given, work: impl FnOnce(Bucket) -> F) -> Result<T, Failure>
+pub(super) fn on<T, F>(given: &Given, work: impl FnOnce(Bucket) -> F) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, sarsen_bucket::Error>>,
 {

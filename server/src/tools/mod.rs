@@ -14,6 +14,8 @@ mod histogram;
 mod import;
 mod inspect;
 mod open;
+#[cfg(feature = "compact")]
+mod plan;
 mod print;
 mod progress;
 mod verify;
@@ -81,6 +83,14 @@ pub(crate) const COMMANDS: &[Command] = &[
         arguments: "[ULID...]",
         table: || with(&[OBJSTORE, bucket::VERIFY_FLAGS].concat()),
         run: bucket::verify,
+    },
+    #[cfg(feature = "compact")]
+    Command {
+        name: "tools bucket plan",
+        about: "What a compactor with these flags, which are those of compact, would do next, and why. Changes nothing.",
+        arguments: "",
+        table: plan::table,
+        run: plan::run,
     },
     Command {
         name: "tools bucket copy",
