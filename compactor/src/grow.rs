@@ -28,7 +28,7 @@ struct Node {
 
 /// What can be merged now, and what then.
 pub(crate) fn merges(group: &Group, situation: &Situation<'_>, options: &Options) -> (Vec<Job>, Vec<Later>) {
-    let rules = Rules { ranges: &options.ranges, small_deletions: false };
+    let rules = Rules { ranges: &options.ranges, small_deletions: options.unlabelled };
     let limits = Limits { max_index_bytes: options.max_index_bytes, merge_coarse: options.merge_coarse };
     let mut nodes: Vec<Node> = group.blocks.iter().map(|meta| node(meta, situation, options)).collect();
     let (mut jobs, mut later) = (Vec::new(), Vec::new());
