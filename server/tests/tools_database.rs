@@ -116,5 +116,5 @@ fn a_stopped_database_is_flushed_into_the_bucket() {
     assert_eq!(blocks.as_array().unwrap().len(), 1);
     assert_eq!(blocks[0]["samples"], 500);
     assert_eq!(blocks[0]["labels"], serde_json::json!({"replica": "0", "tenant_id": "team-a"}));
-    assert_eq!(run(&["bucket", "verify", "--data"]).status.code(), Some(0));
+    assert_eq!(run(&["bucket", "verify", "--deep"]).status.code(), Some(0));
 }

@@ -342,3 +342,6 @@ fn aside(block: &SetAside, before: Option<&Aside>, view: &View, now_ms: i64) -> 
         },
     }
 }
+
+#[cfg(test)]
+mod tests;
