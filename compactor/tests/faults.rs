@@ -10,7 +10,7 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use sarsen_block::{BlockId, BlockMeta};
@@ -35,6 +35,11 @@ const LONG: u64 = 51;
 
 /// Blocks that are healthy in every bucket.
 fn healthy() -> Vec<Made> {
+    static ONCE: OnceLock<Vec<Made>> = OnceLock::new();
+    ONCE.get_or_init(make_healthy).clone()
+}
+
+fn make_healthy() -> Vec<Made> {
     let hours =
         |number, from, to, external| Recipe::new(number, START + from * HOUR, START + to * HOUR, external);
     let all = content(5, START, START + 96 * HOUR, STEP);
@@ -345,7 +350,12 @@ fn names(reports: &[RoundReport], id: BlockId) -> Vec<String> {
 }
 
 /// All samples of the healthy blocks.
-fn model() -> support::Readable {
+fn model() -> &'static support::Readable {
+    static ONCE: OnceLock<support::Readable> = OnceLock::new();
+    ONCE.get_or_init(make_model)
+}
+
+fn make_model() -> support::Readable {
     let all = content(5, START, START + 96 * HOUR, STEP);
     let mut model = support::Readable::new();
     for made in healthy() {
@@ -405,7 +415,7 @@ async fn one(number: u64, name: &str, breaks: Breaks, ends: &Ends) {
     let view = world.view().await;
     let sound = |meta: &BlockMeta| meta.id != id && view.mark(meta.id, MarkKind::Deletion).is_none();
     let found = readable(&world.bucket, &view, sound).await;
-    assert!(found == model(), "{name}, block {number}: samples of healthy blocks");
+    assert!(found == *model(), "{name}, block {number}: samples of healthy blocks");
 }
 
 #[test]
@@ -544,7 +554,7 @@ async fn a_damaged_copy_covers_nothing() {
     assert!(!names(&reports, merged).is_empty(), "{reports:#?}");
     let view = world.view().await;
     let sound = |meta: &BlockMeta| meta.id != merged && view.mark(meta.id, MarkKind::Deletion).is_none();
-    assert!(readable(&world.bucket, &view, sound).await == model());
+    assert!(readable(&world.bucket, &view, sound).await == *model());
 }
 
 /// The store is away for hours: rounds fail and say so, nothing is set aside, and then all goes on.

@@ -129,6 +129,43 @@ async fn a_round_that_is_stopped_leaves_nothing_half() {
     assert!(view.partial.is_empty());
 }
 
+/// Two processes that know nothing of each other, because somebody switched the lease off, do work twice and harm nothing.
+#[tokio::test]
+async fn two_compactors_at_once_lose_nothing() {
+    let calm = begun().await;
+    let scratch = tempfile::tempdir().unwrap();
+    let mut compactor =
+        Compactor::new(bucket(&calm), scratch.path(), Options::default(), Arc::new(Unobserved)).unwrap();
+    compactor.round(NOW).await.unwrap();
+    let wanted = live(&View::fetch(&bucket(&calm)).await.unwrap());
+
+    for first_begins in 0..6 {
+        let store = begun().await;
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let compactor = |scratch: &tempfile::TempDir| {
+            Compactor::new(bucket(&store.again()), scratch.path(), Options::default(), Arc::new(Unobserved))
+        };
+        let (mut a, mut b) = (compactor(&one).unwrap(), compactor(&two).unwrap());
+        let late = async {
+            for _ in 0..first_begins * 40 {
+                tokio::task::yield_now().await;
+            }
+            // A millisecond apart: names of blocks are never the same.
+            b.round(NOW + 1).await
+        };
+        let (first, second) = tokio::join!(a.round(NOW), late);
+        for report in [first.unwrap(), second.unwrap()] {
+            let marked = report.set_aside.iter().filter(|aside| matches!(aside.until, Until::Marked(_)));
+            assert_eq!(marked.count(), 0, "{:?}", report.set_aside);
+        }
+        a.round(NOW + HOUR).await.unwrap();
+        a.round(NOW + 3 * DAY).await.unwrap();
+        let view = View::fetch(&bucket(&store)).await.unwrap();
+        assert_eq!(live(&view), wanted, "begun after {first_begins}");
+        assert!(view.partial.is_empty());
+    }
+}
+
 /// A job that needs more disk than there may be does not run, is named, and keeps nothing else from being done.
 #[tokio::test]
 async fn a_job_beyond_the_disk_waits() {

@@ -73,14 +73,13 @@ fn decode_chunks(mut reader: Reader<'_>, chunks: &mut Vec<ChunkMeta>) -> Result<
     chunks.reserve(count);
     let mut last: Option<ChunkMeta> = None;
     for _ in 0..count {
+        // As Go adds: a chunk before the one in front of it, as a broken writer leaves them, is read as such, and it is for
+        // those who ask for order to refuse it.
         let min = match last {
-            None => Some(reader.varint("min time")?),
-            Some(last) => last.range.max.checked_add_unsigned(reader.uvarint("min time")?),
+            None => reader.varint("min time")?,
+            Some(last) => last.range.max.wrapping_add(reader.uvarint("min time")?.cast_signed()),
         };
-        let max = min.and_then(|min| min.checked_add_unsigned(reader.uvarint("max time").ok()?));
-        let (Some(min), Some(max)) = (min, max) else {
-            return Err(reader.corrupt("a time of a chunk is cut off or has more than 64 bits"));
-        };
+        let max = min.wrapping_add(reader.uvarint("max time")?.cast_signed());
         let chunk_ref = match last {
             None => Some(reader.uvarint("chunk reference")?),
             Some(last) => last.chunk_ref.0.checked_add_signed(reader.varint("chunk reference")?),
@@ -124,4 +123,25 @@ pub(crate) fn put_entry(
     put_uvarint(out, content.len() as u64);
     out.extend_from_slice(content);
     put_u32(out, crc32c(content));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_out_of_order_are_read_as_a_broken_writer_left_them() {
+        let mut content = Vec::new();
+        put_uvarint(&mut content, 2);
+        put_varint(&mut content, 100);
+        put_uvarint(&mut content, 50);
+        put_uvarint(&mut content, 8);
+        put_uvarint(&mut content, (-140i64).cast_unsigned());
+        put_uvarint(&mut content, 20);
+        put_varint(&mut content, 30);
+        let mut chunks = Vec::new();
+        decode_chunks(Reader::new(OBJECT, &content), &mut chunks).unwrap();
+        let ranges: Vec<TimeRange> = chunks.iter().map(|chunk| chunk.range).collect();
+        assert_eq!(ranges, [TimeRange::new(100, 150), TimeRange::new(10, 30)]);
+    }
 }
