@@ -4,11 +4,13 @@
 //!
 //! A receiver as it is shipped takes `--measured` series over three and a quarter hours of invented time, with the given
 //! interval and churn, so that a block is cut on the way. Its CPU time, resident memory, log, disk, and the block that it made
-//! are read off, divided by samples and series, and multiplied by the deployment. What has not been built yet is
+//! are read off, divided by samples and series, and multiplied by the deployment. A compactor as it is shipped then makes 14 d
+//! blocks and both coarser resolutions of two weeks of `--compacted` series, with as many replicas as there are copies. What has not been built yet is
 //! named as such and left out of the sums; nothing is assumed for it. Last answer: `benches/README.md`.
 
 #![expect(clippy::print_stdout, reason = "a bench tells what it measured")]
 
+mod compactor;
 mod table;
 
 use std::path::Path;
@@ -80,6 +82,9 @@ pub(crate) struct Arguments {
     /// Series to measure with. What a receiver needs however few there are is spread over them, so use about as many as it will have.
     #[arg(long, default_value_t = 200_000)]
     pub(crate) measured: u64,
+    /// Series to fill a bucket of two weeks with, for the compactor.
+    #[arg(long, default_value_t = 2_000)]
+    pub(crate) compacted: u64,
     /// What `cargo bench` passes to every bench.
     #[arg(long, hide = true)]
     bench: bool,
@@ -185,6 +190,7 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let folder = tempfile::tempdir()?;
     let measured = measure(&arguments, folder.path())?;
-    print(&arguments, &measured);
+    let compacted = compactor::compact(&arguments, folder.path())?;
+    print(&arguments, &measured, &compacted);
     Ok(())
 }

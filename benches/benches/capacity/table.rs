@@ -1,5 +1,6 @@
 //! The table: what was measured, multiplied by the deployment, beside the estimate of the target platform.
 
+use crate::compactor::Compacted;
 use crate::{Arguments, Measured};
 
 /// What the target platform wrote down for itself: bytes in the bucket for each resolution.
@@ -18,6 +19,7 @@ const NOT_YET: &str = "not built yet: its issue adds the row";
 struct Sizing<'a> {
     arguments: &'a Arguments,
     measured: &'a Measured,
+    compacted: &'a Compacted,
 }
 
 impl Sizing<'_> {
@@ -59,9 +61,14 @@ impl Sizing<'_> {
     }
 
     fn raw_bucket(&self, clusters: u64) -> f64 {
-        let series = (clusters * self.arguments.series * self.arguments.replication) as f64;
-        let seconds = self.arguments.retention_raw as f64 * 86_400.0;
-        series * seconds / self.interval() * self.block_per_sample()
+        let series = (clusters * self.arguments.series) as f64;
+        series * self.arguments.retention_raw as f64 * self.compacted.raw
+    }
+
+    /// What has been merged and is not removed yet: copies of 2 h, blocks of 8 h and 2 d, and 5 m of 2 d.
+    fn replaced(&self, series: f64) -> f64 {
+        let days = self.arguments.delete_delay as f64 / 24.0;
+        series * days * (self.compacted.brought + 2.0 * self.compacted.raw + self.compacted.five_minutes)
     }
 }
 
@@ -73,8 +80,8 @@ fn gigabytes(bytes: f64) -> String {
     format!("{:.1} GB", bytes / 1e9)
 }
 
-pub(crate) fn print(arguments: &Arguments, measured: &Measured) {
-    let sizing = Sizing { arguments, measured };
+pub(crate) fn print(arguments: &Arguments, measured: &Measured, compacted: &Compacted) {
+    let sizing = Sizing { arguments, measured, compacted };
     measured_rows(&sizing);
     for clusters in [arguments.clusters, GROWN] {
         deployment(&sizing, clusters);
@@ -99,6 +106,19 @@ fn measured_rows(sizing: &Sizing<'_>) {
     row("block a sample, index included", &format!("{:.2} B", sizing.block_per_sample()));
     let names = measured.block_series as f64 / given.measured as f64;
     row("series of a block for an active one", &format!("{names:.2}"));
+    let compacted = sizing.compacted;
+    row("compactor: series of a block of 14 d for an active one", &format!("{:.1}", compacted.names));
+    let day = format!("{:.0} B", compacted.brought);
+    row(&format!("bytes a series and day, as brought ({} copies)", given.replication), &day);
+    let days =
+        [compacted.raw, compacted.five_minutes, compacted.one_hour].map(|bytes| format!("{bytes:.0} B"));
+    row("the same in blocks of 14 d: raw, 5 m, 1 h", &days.join(", "));
+    row("compactor: CPU a GB brought", &format!("{:.1} s", compacted.cpu_seconds / compacted.brought * 1e9));
+    row("compactor: resident, hardly any series", &format!("{} MiB", compacted.resident_empty >> 20));
+    row(
+        "compactor: resident a series of the largest block",
+        &format!("{:.0} B", compacted.resident_a_series),
+    );
 }
 
 fn deployment(sizing: &Sizing<'_>, clusters: u64) {
@@ -131,19 +151,34 @@ fn deployment(sizing: &Sizing<'_>, clusters: u64) {
     line("all receivers: wire in", format!("{:.2} MB/s", wire / 1e6), "-".to_owned());
     let log = rate * measured.log_per_sample;
     line("all receivers: log written", format!("{:.2} MB/s", log / 1e6), "-".to_owned());
-    let days = given.retention_raw;
-    let raw = gigabytes(sizing.raw_bucket(clusters));
-    line(&format!("bucket: raw, {days} d, blocks of 2 h"), raw, gigabytes(ESTIMATE_RAW));
-    for (name, days, estimate) in
-        [("5 m", given.retention_5m, ESTIMATE_5M), ("1 h", given.retention_1h, ESTIMATE_1H)]
-    {
-        line(&format!("bucket: {name}, {days} d"), NOT_YET.to_owned(), gigabytes(estimate));
-    }
-    let delay = format!("bucket: replaced blocks, {} h", given.delete_delay);
+    bucket_lines(sizing, series, clusters);
+    let compacted = sizing.compacted;
+    let cores = series * compacted.cpu_seconds / 86_400.0;
+    line("compactor: cores, all day long", format!("{cores:.3}"), "0.5".to_owned());
+    let tenant = series / tenants.max(1) as f64 * compacted.names;
+    let memory = compacted.resident_empty as f64 + tenant * compacted.resident_a_series;
+    line(
+        "compactor: memory, a tenant's block of 14 d",
+        format!("{:.2} GiB", memory / f64::from(1 << 30)),
+        "1.0 GiB".to_owned(),
+    );
     let queries = format!("query: {} range queries a second", given.queries);
-    for role in [delay.as_str(), "compactor", "store gateway", queries.as_str()] {
+    for role in ["store gateway", queries.as_str()] {
         line(role, NOT_YET.to_owned(), "-".to_owned());
     }
+}
+
+fn bucket_lines(sizing: &Sizing<'_>, series: f64, clusters: u64) {
+    let (given, compacted) = (sizing.arguments, sizing.compacted);
+    let line = |what: &str, bytes: f64, estimate: Option<f64>| {
+        println!("| {what} | {} | {} |", gigabytes(bytes), estimate.map_or("-".to_owned(), gigabytes));
+    };
+    line(&format!("bucket: raw, {} d", given.retention_raw), sizing.raw_bucket(clusters), Some(ESTIMATE_RAW));
+    let five_minutes = series * given.retention_5m as f64 * compacted.five_minutes;
+    line(&format!("bucket: 5 m, {} d", given.retention_5m), five_minutes, Some(ESTIMATE_5M));
+    let one_hour = series * given.retention_1h as f64 * compacted.one_hour;
+    line(&format!("bucket: 1 h, {} d", given.retention_1h), one_hour, Some(ESTIMATE_1H));
+    line(&format!("bucket: replaced blocks, {} h", given.delete_delay), sizing.replaced(series), None);
 }
 
 fn verdict(sizing: &Sizing<'_>) {
