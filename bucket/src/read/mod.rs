@@ -85,11 +85,12 @@ impl BlockSources {
         objects: &BlockObjects,
         reading: &Reading,
     ) -> Result<Self, Error> {
-        let (index, segments, tombstones) = futures_util::try_join!(
-            ScratchFile::fetch(bucket, &objects.index, reading),
+        let (segments, tombstones) = futures_util::try_join!(
             forward(bucket, &objects.segments, reading),
             read_tombstones(bucket, objects.tombstones.as_ref()),
         )?;
+        // Last and alone: given up halfway, it would still be making its file while the caller empties the scratch directory.
+        let index = ScratchFile::fetch(bucket, &objects.index, reading).await?;
         Ok(Self { index: Arc::new(index), segments, tombstones })
     }
 
