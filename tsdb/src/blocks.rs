@@ -55,6 +55,18 @@ pub(crate) struct Found {
     pub(crate) superseded: Vec<Arc<LocalBlock>>,
 }
 
+impl Found {
+    /// Leaves out downsampled blocks: a compactor may keep them in the directory of a database, whose readers know raw samples only. They
+    /// are read with all others of the directory ([`open_blocks`]).
+    pub(crate) fn leave_out_downsampled(&mut self) {
+        let raw = |local: &Arc<LocalBlock>| {
+            local.info.meta.thanos.as_ref().is_none_or(|thanos| thanos.resolution == 0)
+        };
+        self.blocks.retain(raw);
+        self.superseded.retain(raw);
+    }
+}
+
 /// Removes what interrupted work has left behind.
 pub(crate) fn clean(disk: &dyn Disk, directory: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut removed = Vec::new();
@@ -149,7 +161,8 @@ pub fn open_block(directory: impl AsRef<Path>) -> Result<Block, Error> {
 }
 
 /// Opens all blocks of a directory, the oldest first, for reading only: a data directory of Prometheus, Thanos or this crate, or
-/// one tenant of a receiver. Blocks that another has taken the place of are left out, as are half ones.
+/// one tenant of a receiver. Blocks that another has taken the place of are left out, as are half ones. Downsampled blocks are among
+/// them: their resolution stands in their meta.
 ///
 /// # Errors
 /// [`Error::Io`] if the directory cannot be listed, [`Error::Invalid`] for the first block that cannot be opened.

@@ -133,6 +133,7 @@ impl Builder {
             OpenReport { removed: blocks::clean(disk.as_ref(), &directory)?, ..OpenReport::default() };
         report.imported = import::take_over(&disk, &directory)?;
         let mut found = blocks::load(disk.as_ref(), &directory, &[])?;
+        found.leave_out_downsampled();
         report.removed.extend(blocks::remove_superseded(disk.as_ref(), &directory, &mut found)?);
         (report.blocks, report.set_aside) = (found.blocks.len() as u64, found.set_aside);
         let floor = found.blocks.iter().filter_map(|local| head_end(local)).max().unwrap_or(Timestamp::MIN);

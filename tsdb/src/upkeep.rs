@@ -302,6 +302,7 @@ impl Shared {
         let mut upkeep = self.upkeep.lock();
         let known = Arc::clone(&self.view.read());
         let mut found = blocks::load(self.disk.as_ref(), &self.directory, &known.blocks)?;
+        found.leave_out_downsampled();
         blocks::remove_superseded(self.disk.as_ref(), &self.directory, &mut found)?;
         for what in &found.set_aside {
             self.observer.block_set_aside(what);
