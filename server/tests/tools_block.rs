@@ -125,6 +125,49 @@ fn dumps_can_be_narrowed() {
 }
 
 #[test]
+fn parts_of_downsampled_blocks_are_dumped() {
+    let block = block_in("downsample/floats/5m");
+    let dump = |parts: &str| {
+        let (code, text, error) = tool(
+            &["block", "dump", "--match={what=\"counter\"}", &format!("--aggregate={parts}")],
+            &[&block],
+        );
+        assert_eq!(code, 0, "{error}");
+        text
+    };
+    let (counts, sums) = (dump("count"), dump("sum"));
+    let both = dump("sum, count");
+    let named = |name: &str| both.lines().filter_map(|line| line.strip_suffix(name)).collect::<Vec<_>>();
+    assert_eq!(named(" count"), counts.lines().collect::<Vec<_>>());
+    assert_eq!(named(" sum"), sums.lines().collect::<Vec<_>>());
+
+    // Their quotients are the averages that Thanos' own reader gives.
+    let expanded = recorded("downsample/floats/expanded.jsonl.zst");
+    let of_it = |line: &&serde_json::Value| line["resolution"] == "5m" && line["labels"][1][1] == "counter";
+    let averages = expanded.iter().find(of_it).unwrap()["avg"].as_array().unwrap();
+    assert_eq!(averages.len(), counts.lines().count());
+    for ((count, sum), average) in counts.lines().map(parse).zip(sums.lines().map(parse)).zip(averages) {
+        let quotient = f64::from_bits(sum.1) / f64::from_bits(count.1);
+        let bits = u64::from_str_radix(average[1].as_str().unwrap(), 16).unwrap();
+        assert_eq!((sum.2, quotient.to_bits()), (average[0].as_i64().unwrap(), bits));
+    }
+}
+
+#[test]
+fn what_is_to_be_dumped_must_be_there() {
+    let (five, raw) = (block_in("downsample/floats/5m"), block_in("downsample/floats/raw"));
+    for (args, block, wanted) in [
+        (&["block", "dump"][..], &five, (1, "--aggregate")),
+        (&["block", "dump", "--aggregate=count"][..], &raw, (1, "not downsampled")),
+        (&["block", "dump", "--aggregate=avg"][..], &five, (2, "avg")),
+    ] {
+        let (code, text, error) = tool(args, &[block]);
+        assert_eq!((code, text.as_str()), (wanted.0, ""));
+        assert!(error.contains(wanted.1), "{error}");
+    }
+}
+
+#[test]
 fn deleted_samples_are_not_dumped() {
     let (_, cleaned, _) =
         tool(&["block", "dump", "--match={job=\"db\"}"], &[&block_in("blocks/d-tombstones/cleaned")]);
