@@ -31,7 +31,7 @@ struct Arguments {
     #[arg(long)]
     peer_alone: bool,
     /// A command that starts our program, limited, in `pod`: it gets program and arguments behind its own.
-    #[arg(long, default_value = "prlimit --data=1073741824 taskset -c 0")]
+    #[arg(long, default_value = "taskset -c 0")]
     under: String,
     /// Further arguments for our program.
     #[arg(long, allow_hyphen_values = true)]
