@@ -3,7 +3,9 @@
 //! All other rooms of this crate reach the store through here. A bucket is a handle: cloning it is cheap. Names are relative to the
 //! prefix and use `/`.
 
+use std::fs::File;
 use std::future::Future;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +14,15 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use object_store::path::Path;
 use object_store::{
-    Attributes, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions,
-    PutOptions, PutPayload, WriteMultipart,
+    Attributes, GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutMode, PutMultipartOptions, PutOptions, PutPayload, WriteMultipart,
 };
 
 use crate::error::Error;
 use crate::observer::{BucketObserver, Finished, NoTime, Operation, Outcome, Timer, Unobserved};
 use crate::origin::Origin;
 use crate::retry::Retry;
+use crate::room::{self, Piece, Room};
 use crate::throttle::Throttle;
 
 /// Parts of one object that are on their way at the same time, unless they are so large that memory bounds them.
@@ -43,6 +46,7 @@ struct Shared {
     timer: Arc<dyn Timer>,
     /// Bound on what is read and written.
     throttle: Option<Arc<Throttle>>,
+    room: Room,
 }
 
 /// How a bucket is used.
@@ -150,6 +154,7 @@ impl Bucket {
                 observer: Arc::new(Unobserved),
                 timer: Arc::new(NoTime),
                 throttle: None,
+                room: Room::default(),
             },
         }
     }
@@ -227,7 +232,16 @@ impl Bucket {
         let wanted = range.as_ref().map(|range| range.end.saturating_sub(range.start));
         let attempt = || async {
             let options = GetOptions { range: range.clone().map(GetRange::Bounded), ..GetOptions::default() };
-            let read = async { self.shared.store.get_opts(&path, options).await?.bytes().await };
+            let read = async {
+                let found = self.shared.store.get_opts(&path, options).await?;
+                let length = found.range.end.saturating_sub(found.range.start);
+                match usize::try_from(length) {
+                    Ok(size) if size >= room::LEAST && wanted == Some(length) => {
+                        collect(found, self.shared.room.take(size)).await
+                    }
+                    _ => found.bytes().await,
+                }
+            };
             let bytes = read.await.map_err(|error| Error::store(operation, name, error))?;
             self.shared.observer.moved(operation, bytes.len() as u64);
             Ok(bytes)
@@ -370,7 +384,7 @@ impl Bucket {
         let part_size = match part_size {
             Some(part_size) if length > part_size as u64 => part_size,
             _ => {
-                let bytes = origin.open().await?.next(usize::MAX).await?;
+                let bytes = origin.open(&self.shared.room).await?.next(usize::MAX).await?;
                 let length = bytes.len() as u64;
                 return self.put(name, bytes).await.map(|()| length);
             }
@@ -388,7 +402,7 @@ impl Bucket {
         part_size: usize,
     ) -> Result<u64, Error> {
         let failed = |error| Error::store(Operation::Upload, name, error);
-        let mut parts = origin.open().await?;
+        let mut parts = origin.open(&self.shared.room).await?;
         let options =
             PutMultipartOptions { attributes: self.attributes_to_write(), ..PutMultipartOptions::default() };
         let upload = self.shared.store.put_multipart_opts(path, options).await.map_err(failed)?;
@@ -487,4 +501,33 @@ fn or_empty<T>(listed: Result<Vec<T>, Error>) -> Result<Vec<T>, Error> {
         Err(Error::NotFound { .. }) => Ok(Vec::new()),
         listed => listed,
     }
+}
+/// Fills `piece` with what was found, as much as it has room for.
+async fn collect(found: GetResult, mut piece: Piece) -> Result<Bytes, object_store::Error> {
+    let (start, size, path) = (found.range.start, piece.bytes.capacity(), found.meta.location);
+    let size = usize::try_from(found.range.end.saturating_sub(start)).unwrap_or(size).min(size);
+    match found.payload {
+        GetResultPayload::File(file, _) => {
+            let read = move || read_file(&file, start, size, &mut piece.bytes).map(|()| piece);
+            let failed = |source: io::Error| object_store::Error::Generic {
+                store: "LocalFileSystem",
+                source: format!("{path}: {source}").into(),
+            };
+            let piece =
+                tokio::task::spawn_blocking(read).await.map_err(io::Error::other).and_then(|read| read);
+            piece.map(Piece::into_bytes).map_err(failed)
+        }
+        GetResultPayload::Stream(mut stream) => {
+            while let Some(bytes) = stream.try_next().await? {
+                piece.bytes.extend_from_slice(&bytes);
+            }
+            Ok(piece.into_bytes())
+        }
+    }
+}
+
+/// Appends `size` bytes from `offset`, fewer if the file ends before.
+fn read_file(mut file: &File, offset: u64, size: usize, into: &mut Vec<u8>) -> io::Result<()> {
+    file.seek(SeekFrom::Start(offset))?;
+    file.take(size as u64).read_to_end(into).map(|_| ())
 }

@@ -47,6 +47,7 @@ mod read;
 mod reload;
 mod remove;
 mod retry;
+mod room;
 mod segment;
 mod selector;
 mod sink;
