@@ -502,10 +502,11 @@ fn or_empty<T>(listed: Result<Vec<T>, Error>) -> Result<Vec<T>, Error> {
         listed => listed,
     }
 }
-/// Fills `piece` with what was found, as much as it has room for.
+
+/// Fills `piece`, which has room for it, with what was found.
 async fn collect(found: GetResult, mut piece: Piece) -> Result<Bytes, object_store::Error> {
-    let (start, size, path) = (found.range.start, piece.bytes.capacity(), found.meta.location);
-    let size = usize::try_from(found.range.end.saturating_sub(start)).unwrap_or(size).min(size);
+    let (start, path) = (found.range.start, found.meta.location);
+    let size = found.range.end.saturating_sub(start);
     match found.payload {
         GetResultPayload::File(file, _) => {
             let read = move || read_file(&file, start, size, &mut piece.bytes).map(|()| piece);
@@ -527,7 +528,7 @@ async fn collect(found: GetResult, mut piece: Piece) -> Result<Bytes, object_sto
 }
 
 /// Appends `size` bytes from `offset`, fewer if the file ends before.
-fn read_file(mut file: &File, offset: u64, size: usize, into: &mut Vec<u8>) -> io::Result<()> {
+fn read_file(mut file: &File, offset: u64, size: u64, into: &mut Vec<u8>) -> io::Result<()> {
     file.seek(SeekFrom::Start(offset))?;
-    file.take(size as u64).read_to_end(into).map(|_| ())
+    file.take(size).read_to_end(into).map(|_| ())
 }
