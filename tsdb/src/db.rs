@@ -1,6 +1,6 @@
 //! Open, append, query, maintain, close.
 //!
-//! Lock order: `upkeep`, then `view`, then `head`, then `scratch`. The log's own locks come last. `upkeep` is held for as
+//! Lock order: `upkeep`, then `view`, then `head`. The log's own locks come last. `upkeep` is held for as
 //! long as a maintenance call takes; the others only for bounded pieces of work.
 
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use sarsen_block::{BlockId, Matcher, SeriesHasher, TimeRange, Timestamp};
-use sarsen_wal::{Disk, Wal};
+use sarsen_wal::{Disk, Pool, Wal};
 
 use crate::appender::{Appender, Commit, Pending};
 use crate::blocks::BlockInfo;
@@ -29,6 +29,9 @@ use crate::retention::RetainReport;
 use crate::snapshot::SnapshotReport;
 use crate::stats::Stats;
 use crate::upkeep::Upkeep;
+
+/// Buffers of commits. A database uses one for the time of a commit.
+static SCRATCH: Pool<Applied> = Pool::new();
 
 /// An open database. All methods take `&self`; share it behind an `Arc`.
 #[derive(Debug)]
@@ -52,8 +55,6 @@ pub(crate) struct Shared {
     pub(crate) view: RwLock<Arc<View>>,
     pub(crate) upkeep: Mutex<Upkeep>,
     pub(crate) report: OpenReport,
-    /// Buffers of commits, used under the lock of the head.
-    scratch: Mutex<Applied>,
     closed: AtomicBool,
     /// A batch was applied and could not be logged: memory has what the log has not.
     unlogged: AtomicBool,
@@ -87,7 +88,6 @@ impl Db {
     }
 
     pub(crate) fn from_parts(parts: Parts) -> Self {
-        let scratch = Mutex::new(Applied::new(parts.options.log_compression));
         let shared = Shared {
             directory: parts.directory,
             disk: parts.disk,
@@ -100,7 +100,6 @@ impl Db {
             view: RwLock::new(Arc::new(parts.view)),
             upkeep: Mutex::new(parts.upkeep),
             report: parts.report,
-            scratch,
             closed: AtomicBool::new(false),
             unlogged: AtomicBool::new(false),
         };
@@ -319,13 +318,16 @@ impl Shared {
         let mut head = self.head.write();
         self.check()?;
         self.log.check()?;
-        let mut scratch = self.scratch.lock();
+        let mut scratch = SCRATCH.lend().unwrap_or_default();
+        scratch.log.set_compression(self.options.log_compression);
         let committed = head
             .apply(batch, max_time, &mut scratch)
             .inspect_err(|_| self.unlogged.store(true, Ordering::SeqCst))?;
         let pending = self.log_applied(&mut scratch.log)?;
-        drop(scratch);
         drop(head);
+        if !scratch.is_large() {
+            SCRATCH.give_back(scratch);
+        }
         // A failure is the next commit's: this one is in the log, and its samples are read from memory.
         let _ = self.spill.write_some();
         Ok(Commit { committed, pending })

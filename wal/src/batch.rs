@@ -25,7 +25,7 @@ const SAMPLES_COUNT: usize = 1 << 16;
 /// Records below this many bytes are not worth packing.
 const WORTH_PACKING: usize = 256;
 /// Buffers larger than this are given back when the batch is cleared.
-const KEPT_BYTES: usize = 512 << 10;
+const KEPT_BYTES: usize = 1 << 20;
 
 /// One record, ready to be framed.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +93,11 @@ impl Batch {
             compress: false,
             count: 0,
         }
+    }
+
+    /// Whether large records are packed with zstd from now on.
+    pub const fn set_compression(&mut self, compress: bool) {
+        self.compress = compress;
     }
 
     /// Adds a birth.

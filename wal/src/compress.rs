@@ -5,34 +5,28 @@
 
 use std::io;
 
-use parking_lot::Mutex;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe;
 
 use crate::error::Error;
+use crate::pool::Pool;
 
-/// How many idle contexts of each kind are kept.
-const KEPT: usize = 8;
 /// Fastest of the ordinary levels; see `benches/record.rs` for what others gave.
 const LEVEL: i32 = 1;
 
-static COMPRESSORS: Mutex<Vec<Compressor<'static>>> = Mutex::new(Vec::new());
-static DECOMPRESSORS: Mutex<Vec<Decompressor<'static>>> = Mutex::new(Vec::new());
+static COMPRESSORS: Pool<Compressor<'static>> = Pool::new();
+static DECOMPRESSORS: Pool<Decompressor<'static>> = Pool::new();
 
 /// Packs `raw` into `scratch`, replacing what it held. `false` if that saves less than an eighth or fails: then the
 /// bytes are better stored as they are.
 pub(crate) fn pack(raw: &[u8], scratch: &mut Vec<u8>) -> bool {
-    let Some(mut context) = COMPRESSORS.lock().pop().or_else(|| Compressor::new(LEVEL).ok()) else {
+    let Some(mut context) = COMPRESSORS.lend().or_else(|| Compressor::new(LEVEL).ok()) else {
         return false;
     };
     scratch.clear();
     scratch.reserve(zstd_safe::compress_bound(raw.len()));
     let packed = context.compress_to_buffer(raw, scratch);
-    let mut pool = COMPRESSORS.lock();
-    if pool.len() < KEPT {
-        pool.push(context);
-    }
-    drop(pool);
+    COMPRESSORS.give_back(context);
     packed.is_ok_and(|length| length + length / 7 < raw.len())
 }
 
@@ -45,8 +39,7 @@ pub(crate) fn unpack(stored: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(
     };
     let size = usize::try_from(size).ok().filter(|size| *size <= limit);
     let Some(size) = size else { return Err(corrupt(format!("unpacks to more than {limit} bytes"))) };
-    let borrowed = DECOMPRESSORS.lock().pop();
-    let mut context = match borrowed {
+    let mut context = match DECOMPRESSORS.lend() {
         Some(context) => context,
         None => Decompressor::new()
             .map_err(|source| Error::Io { operation: "making a zstd context".to_owned(), source })?,
@@ -54,11 +47,7 @@ pub(crate) fn unpack(stored: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(
     out.clear();
     out.reserve(size);
     let unpacked: io::Result<usize> = context.decompress_to_buffer(stored, out);
-    let mut pool = DECOMPRESSORS.lock();
-    if pool.len() < KEPT {
-        pool.push(context);
-    }
-    drop(pool);
+    DECOMPRESSORS.give_back(context);
     match unpacked {
         Ok(length) if length == size => Ok(()),
         Ok(length) => Err(corrupt(format!("unpacks to {length} bytes, {size} were announced"))),

@@ -49,6 +49,7 @@ mod frame;
 mod frames;
 mod observer;
 mod output;
+mod pool;
 mod record;
 mod repair;
 mod replay;
@@ -66,6 +67,7 @@ pub use disk::{
 pub use disk::{Fault, Operation, SimDisk, Survival};
 pub use error::{Advice, Error};
 pub use observer::{Appended, Unobserved, WalObserver};
+pub use pool::Pool;
 pub use record::{
     Births, Deletions, Exemplars, LoggedDeletion, LoggedExemplar, LoggedHistogram, LoggedMetadata, LoggedRow,
     LoggedSample, LoggedValue, Metadata, Record, Rows, Samples, SeriesId,

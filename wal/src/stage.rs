@@ -4,10 +4,14 @@
 //! [`Stage::FIRST_COUNT`] on, over all segments, so that "how far" is one number for those who wait.
 
 use crate::frame::{self, Codec};
+use crate::pool::Pool;
 use crate::segment::{self, Position, SegmentNo};
 
 /// A chunk's buffer that has grown beyond this is not kept.
-const KEPT_BYTES: usize = 256 << 10;
+const KEPT_BYTES: usize = 1 << 20;
+
+/// Buffers of chunks that are written.
+static SPARE: Pool<Vec<u8>> = Pool::new();
 
 /// Bytes that follow each other in one segment.
 #[derive(Debug, Default)]
@@ -30,7 +34,6 @@ pub(crate) struct Taken {
 #[derive(Debug)]
 pub(crate) struct Stage {
     chunks: Vec<Chunk>,
-    spare: Vec<u8>,
     /// Where the next byte goes, in a segment that has begun; else the end of the one before.
     end: Position,
     /// The next frame opens a new segment.
@@ -55,14 +58,7 @@ impl Stage {
 
     /// An empty buffer; the next frame opens the segment behind `start` (or at it, if its offset is 0).
     pub(crate) const fn new(start: Position, segment_bytes: u64) -> Self {
-        Self {
-            chunks: Vec::new(),
-            spare: Vec::new(),
-            end: start,
-            ended: true,
-            segment_bytes,
-            count: Self::FIRST_COUNT,
-        }
+        Self { chunks: Vec::new(), end: start, ended: true, segment_bytes, count: Self::FIRST_COUNT }
     }
 
     pub(crate) const fn count(&self) -> u64 {
@@ -104,7 +100,7 @@ impl Stage {
             offset => (self.end.segment.next(), offset),
         };
         let header = segment::Header { segment: number, previous_end };
-        let mut bytes = std::mem::take(&mut self.spare);
+        let mut bytes = SPARE.lend().unwrap_or_default();
         bytes.extend_from_slice(&header.encode());
         self.chunks.push(Chunk {
             start: Some(Position { segment: number, offset: 0 }),
@@ -118,9 +114,13 @@ impl Stage {
 
     /// The chunk that the next byte belongs to.
     fn chunk(&mut self) -> &mut Chunk {
-        let Self { chunks, spare, end, .. } = self;
+        let Self { chunks, end, .. } = self;
         if chunks.is_empty() {
-            chunks.push(Chunk { start: Some(*end), bytes: std::mem::take(spare), ..Chunk::default() });
+            chunks.push(Chunk {
+                start: Some(*end),
+                bytes: SPARE.lend().unwrap_or_default(),
+                ..Chunk::default()
+            });
         }
         // Not empty: a segment's chunk was pushed by `begin_segment`, or one just now.
         let last = chunks.len().saturating_sub(1);
@@ -131,14 +131,14 @@ impl Stage {
     pub(crate) fn take(&mut self) -> Taken {
         Taken { chunks: std::mem::take(&mut self.chunks), count: self.count, end: self.end }
     }
+}
 
-    /// Takes back the memory of chunks that are written.
-    pub(crate) fn give_back(&mut self, chunks: Vec<Chunk>) {
-        for mut chunk in chunks {
-            if self.spare.capacity() == 0 && chunk.bytes.capacity() <= KEPT_BYTES {
-                chunk.bytes.clear();
-                self.spare = chunk.bytes;
-            }
+/// Takes back the memory of chunks that are written.
+pub(crate) fn give_back(chunks: Vec<Chunk>) {
+    for mut chunk in chunks {
+        if chunk.bytes.capacity() <= KEPT_BYTES {
+            chunk.bytes.clear();
+            SPARE.give_back(chunk.bytes);
         }
     }
 }

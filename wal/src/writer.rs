@@ -31,7 +31,7 @@ use crate::observer::{Unobserved, WalObserver};
 use crate::output::Output;
 use crate::repair;
 use crate::segment::{self, CHECKPOINT, LOG, Position, SegmentNo};
-use crate::stage::{Stage, Taken};
+use crate::stage::{self, Stage, Taken};
 use crate::waiting::Notes;
 
 /// When what was appended goes to the disk.
@@ -352,7 +352,7 @@ impl<'a> Leader<'a> {
             }
             Ok(())
         });
-        shared.stage.lock().give_back(chunks);
+        stage::give_back(chunks);
         result.map_err(|(operation, cause)| {
             shared.observer.failed();
             shared.latch.close(operation, cause).into()

@@ -28,10 +28,9 @@ pub(crate) struct Applied {
 }
 
 impl Applied {
-    /// An empty one; its records for the log are packed where that pays, if `compress`.
-    pub(crate) fn new(compress: bool) -> Self {
-        let log = if compress { sarsen_wal::Batch::new() } else { sarsen_wal::Batch::uncompressed() };
-        Self { log, ..Self::default() }
+    /// Whether it has grown out of proportion: then it is better made anew.
+    pub(crate) fn is_large(&self) -> bool {
+        self.found.capacity() > 1 << 15
     }
 }
 
