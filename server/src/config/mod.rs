@@ -7,6 +7,8 @@
 pub(crate) mod compact;
 pub(crate) mod content;
 pub(crate) mod flags;
+#[cfg(feature = "grpc")]
+pub(crate) mod grpc;
 #[cfg(feature = "compact")]
 mod overrides;
 #[cfg(feature = "serve")]

@@ -1,6 +1,6 @@
 //! Flags that describe the TLS of a server: `--<prefix>-cert`, `-key`, `-client-ca`, `-min-version`, `-ciphers`, `-curves`.
 
-#[cfg(feature = "receive")]
+#[cfg(feature = "grpc")]
 use super::flags::{Fault, Given};
 
 /// Which files and rules the TLS of a server uses. Paths are read by `net/tls`.
@@ -26,7 +26,7 @@ pub(crate) struct ServerTlsFiles {
 
 impl ServerTlsFiles {
     /// What the flags with this prefix say; `None` without a certificate.
-    #[cfg(feature = "receive")]
+    #[cfg(feature = "grpc")]
     pub(crate) fn of(given: &Given, prefix: &str) -> Result<Option<Self>, Fault> {
         let flag = |end: &str| given.text_if_any(&format!("{prefix}-{end}"));
         match (flag("cert"), flag("key")) {
