@@ -13,6 +13,7 @@
 //! | `wire/` | foreign bytes to our nouns and back |
 //! | `compact/` | merges, coarsens and ages the blocks of a bucket, again and again, and shows what it does |
 //! | `receive/` | a request becomes commits, commits become a verdict |
+//! | `store/` | what a store is asked and what it answers, over gRPC |
 //! | `standalone/` | what only the one-process mode has |
 //! | `html` | the look of pages |
 //! | `net/` | listeners, TLS, graceful stop, probes |
@@ -46,6 +47,9 @@ pub mod receive;
 mod resources;
 #[cfg(feature = "standalone")]
 mod standalone;
+#[cfg(feature = "grpc")]
+#[allow(dead_code, unused_imports, reason = "the roles that serve it come next")]
+mod store;
 #[cfg(feature = "receive")]
 pub mod wire;
 

@@ -1,0 +1,59 @@
+//! The StoreAPI in our own nouns: who asks what of the series that somebody stores, and what goes back.
+//!
+//! A [`Store`] is anything that has series: the head and the blocks of a receiver, the blocks of a bucket. It is asked with
+//! [`SeriesQuery`] and [`LabelsQuery`] and answers with labels and encoded chunks, which nobody decodes on the way. Messages,
+//! compression and status codes are not known here: `service` translates, `wire/storeapi` writes the bytes.
+//!
+//! What every store keeps to: series come in rising order of the labels that go out (external labels added, replica labels
+//! removed; [`OutgoingLabels`]), so a store sorts references before it reads chunks; whole chunks are sent, though they may reach
+//! beyond the range that was asked for; a series without chunks is sent only if chunks are not wanted; a store stops when its
+//! [`FrameSender`] says that nobody listens.
+
+mod error;
+mod frames;
+mod info;
+mod outgoing;
+mod query;
+mod series;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sarsen_block::{Matcher, TimeRange};
+
+pub(crate) use error::StoreError;
+pub(crate) use frames::{FrameReceiver, FrameSender, Gone, frames};
+pub(crate) use info::StoreInfo;
+pub(crate) use outgoing::{OutgoingLabels, merge_equal, sort_outgoing, strip_external};
+pub(crate) use query::{LabelsQuery, SeriesQuery, Shard};
+pub(crate) use series::{
+    ChunkParts, ExemplarOut, ExemplarSeries, Frame, LabelsAnswer, StoreChunk, StoreSeries,
+};
+
+/// Something that has series and answers for them.
+#[async_trait]
+pub(crate) trait Store: Send + Sync + 'static {
+    /// What it has, as of now. Asked every few seconds by every querier; must be quick and never wait.
+    fn info(&self) -> StoreInfo;
+
+    /// The series that match, in the order of their labels, into `frames`; what goes wrong with a part becomes a warning frame
+    /// or an error, as `query.abort` says.
+    async fn series(&self, query: Arc<SeriesQuery>, frames: FrameSender) -> Result<(), StoreError>;
+
+    /// Names of labels of the series that match, sorted and unique, those of external labels included.
+    async fn label_names(&self, query: LabelsQuery) -> Result<LabelsAnswer, StoreError>;
+
+    /// Values that the series that match have for the label `name`, sorted and unique. The name is not empty.
+    async fn label_values(&self, name: Bytes, query: LabelsQuery) -> Result<LabelsAnswer, StoreError>;
+
+    /// Exemplars in `range` of series that any of `selectors` matches, by labels. A store without exemplars has none.
+    async fn exemplars(
+        &self,
+        selectors: Vec<Vec<Matcher>>,
+        range: TimeRange,
+    ) -> Result<Vec<ExemplarSeries>, StoreError> {
+        let _ = (selectors, range);
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,177 @@
+//! Requests of the StoreAPI, checked and free of protobuf.
+
+use bytes::Bytes;
+use sarsen_block::codec::xxh64;
+use sarsen_block::{LabelsRef, Matcher, TimeRange};
+use sarsen_downsample::Aggregate;
+
+/// Which series are asked for, and in what form.
+#[derive(Debug, Clone)]
+pub(crate) struct SeriesQuery {
+    /// Closed on both sides; may be empty (`min > max`).
+    pub(crate) range: TimeRange,
+    /// All of them must hold, external labels included. May be none.
+    pub(crate) matchers: Vec<Matcher>,
+    /// The coarsest resolution that will do, in milliseconds; 0: raw samples only.
+    pub(crate) max_resolution_ms: i64,
+    /// Parts of downsampled chunks that are wanted; raw chunks are sent whatever stands here.
+    pub(crate) aggregates: Vec<Aggregate>,
+    /// Only labels are wanted; then resolution and aggregates do not matter.
+    pub(crate) skip_chunks: bool,
+    /// How many series to send at most, counted after merging; 0: all.
+    pub(crate) limit: u64,
+    /// Which part of the series is wanted; `None`: all.
+    pub(crate) shard: Option<Shard>,
+    /// Labels to remove, from series and external labels alike, sorted.
+    pub(crate) without: Vec<Bytes>,
+    /// Conditions on blocks: their external labels and `__block_id`.
+    pub(crate) block_matchers: Vec<Matcher>,
+    /// Series a message; 0 or 1: one.
+    pub(crate) batch: usize,
+    /// Whether a part that cannot be read is an error instead of a warning.
+    pub(crate) abort: bool,
+    /// Whether the caller reads XOR2 chunks and histograms with start times.
+    pub(crate) xor2: bool,
+    /// Whose request it is, for limits and metrics.
+    pub(crate) tenant: Option<String>,
+    /// Whether statistics of the query are wanted.
+    pub(crate) stats: bool,
+}
+
+impl SeriesQuery {
+    /// A query for all chunks in `range` of the series that match, with nothing else asked for.
+    pub(crate) fn new(range: TimeRange, matchers: Vec<Matcher>) -> Self {
+        Self {
+            range,
+            matchers,
+            max_resolution_ms: 0,
+            aggregates: Vec::new(),
+            skip_chunks: false,
+            limit: 0,
+            shard: None,
+            without: Vec::new(),
+            block_matchers: Vec::new(),
+            batch: 0,
+            abort: false,
+            xor2: false,
+            tenant: None,
+            stats: false,
+        }
+    }
+}
+
+/// Of which series names or values are asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct LabelsQuery {
+    /// Closed on both sides; may be empty. Only chooses blocks, no chunk is looked at.
+    pub(crate) range: TimeRange,
+    /// All of them must hold, external labels included. May be none: all series.
+    pub(crate) matchers: Vec<Matcher>,
+    /// Labels that do not exist for this caller, sorted.
+    pub(crate) without: Vec<Bytes>,
+    /// How many names or values at most, the first ones; 0: all.
+    pub(crate) limit: u64,
+    /// Conditions on blocks: their external labels and `__block_id`.
+    pub(crate) block_matchers: Vec<Matcher>,
+    /// Whose request it is.
+    pub(crate) tenant: Option<String>,
+    /// Whether a part that cannot be read is an error instead of a warning.
+    pub(crate) abort: bool,
+}
+
+impl LabelsQuery {
+    /// A query over the series that match in `range`, with nothing else asked for.
+    pub(crate) fn new(range: TimeRange, matchers: Vec<Matcher>) -> Self {
+        Self {
+            range,
+            matchers,
+            without: Vec::new(),
+            limit: 0,
+            block_matchers: Vec::new(),
+            tenant: None,
+            abort: false,
+        }
+    }
+}
+
+/// One part of all series, told by a hash of their labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shard {
+    index: u64,
+    total: u64,
+    /// Whether `labels` are those that are hashed; else all others are.
+    by: bool,
+    /// Sorted.
+    labels: Vec<Bytes>,
+}
+
+impl Shard {
+    /// Part `index` of `total`; `None` if everything is in it, which is so for fewer than one part.
+    pub(crate) fn new(index: i64, total: i64, by: bool, mut labels: Vec<Bytes>) -> Option<Self> {
+        let total = u64::try_from(total).ok().filter(|&total| total > 0)?;
+        labels.sort_unstable();
+        // No hash leaves a negative remainder: such a part is empty, as in Thanos.
+        let index = u64::try_from(index).unwrap_or(u64::MAX);
+        Some(Self { index, total, by, labels })
+    }
+
+    /// Whether the series is in this part. The labels are those that go out: with external labels, without replica labels.
+    pub(crate) fn takes(&self, labels: LabelsRef<'_>, scratch: &mut Vec<u8>) -> bool {
+        scratch.clear();
+        for (name, value) in labels.iter() {
+            if self.labels.binary_search_by(|listed| (**listed).cmp(name)).is_ok() == self.by {
+                scratch.extend_from_slice(name);
+                scratch.push(0xFF);
+                scratch.extend_from_slice(value);
+                scratch.push(0xFF);
+            }
+        }
+        xxh64(scratch) % self.total == self.index
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sarsen_block::Labels;
+
+    fn shard(index: i64, total: i64, by: bool, labels: &[&'static str]) -> Option<Shard> {
+        Shard::new(index, total, by, labels.iter().map(|name| Bytes::from_static(name.as_bytes())).collect())
+    }
+
+    #[test]
+    fn every_series_is_in_one_part() {
+        let mut scratch = Vec::new();
+        for pod in 0..50 {
+            let labels =
+                Labels::from_pairs([("pod", pod.to_string()), ("a", "b".into()), ("z", "y".into())]).unwrap();
+            for (by, names) in [(true, &["pod"][..]), (false, &["z", "a"]), (false, &[])] {
+                let takers = (0..3)
+                    .filter(|&index| shard(index, 3, by, names).unwrap().takes(labels.as_ref(), &mut scratch))
+                    .count();
+                assert_eq!(takers, 1);
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_listed_labels_count_or_only_the_others() {
+        let mut scratch = Vec::new();
+        let labels = |replica| Labels::from_pairs([("pod", "a"), ("replica", replica)]).unwrap();
+        let (by, without) = (shard(0, 7, true, &["pod"]).unwrap(), shard(0, 7, false, &["replica"]).unwrap());
+        for replica in ["0", "1", "2", "3"] {
+            let labels = labels(replica);
+            let expected = xxh64(b"pod\xFFa\xFF") % 7 == 0;
+            assert_eq!(by.takes(labels.as_ref(), &mut scratch), expected);
+            assert_eq!(without.takes(labels.as_ref(), &mut scratch), expected);
+        }
+    }
+
+    #[test]
+    fn fewer_than_one_part_is_no_sharding() {
+        assert_eq!(shard(0, 0, true, &[]), None);
+        assert_eq!(shard(1, -3, true, &[]), None);
+        let nothing = shard(-1, 2, true, &[]).unwrap();
+        assert!(!nothing.takes(LabelsRef::default(), &mut Vec::new()));
+    }
+}
