@@ -11,6 +11,7 @@
 //! | `logging` | log lines as Thanos' programs write them |
 //! | `metrics/` | what the outside sees of our doings |
 //! | `wire/` | foreign bytes to our nouns and back |
+//! | `blocks/` | the page of blocks and its API |
 //! | `compact/` | merges, coarsens and ages the blocks of a bucket, again and again, and shows what it does |
 //! | `receive/` | a request becomes commits, commits become a verdict |
 //! | `store/` | what a store is asked and what it answers, over gRPC |
@@ -25,6 +26,8 @@
 
 #[cfg(feature = "serve")]
 mod app;
+#[cfg(any(feature = "compact", feature = "store"))]
+mod blocks;
 mod cli;
 #[cfg(any(feature = "serve", feature = "tools"))]
 mod clock;
@@ -32,7 +35,7 @@ mod clock;
 mod compact;
 mod config;
 mod go_float;
-#[cfg(feature = "compact")]
+#[cfg(any(feature = "compact", feature = "store"))]
 mod html;
 mod logging;
 #[cfg(feature = "serve")]

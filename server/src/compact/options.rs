@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::blocks::WebOptions;
 use crate::config::compact::Settings;
 
 /// Everything the compact role has to know.
@@ -29,17 +30,4 @@ pub(crate) struct RoleOptions {
     pub(crate) web: Option<WebOptions>,
     /// Every flag with its value, for those who ask.
     pub(crate) flags: BTreeMap<String, String>,
-}
-
-/// The page and the API.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct WebOptions {
-    /// The external label that titles groups (`--bucket-web-label`).
-    pub(crate) label: Option<String>,
-    /// Blocks may be marked (`--disable-admin-operations`).
-    pub(crate) admin: bool,
-    /// Pages of other sites may read (`--web.disable-cors`).
-    pub(crate) cors: bool,
-    /// A prefix under which everything is served too, with a slash before it; may be empty.
-    pub(crate) prefix: String,
 }

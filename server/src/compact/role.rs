@@ -12,12 +12,11 @@ use sarsen_bucket::{Bucket, Fetcher};
 use sarsen_compactor::{Advice, Compactor, Error, clean};
 use tokio_util::sync::CancellationToken;
 
-use super::api;
-use super::board::{Board, State};
 use super::claim::{Claim, RETRY, Tried};
 use super::options::RoleOptions;
 use super::scratch::Scratch;
 use super::watch::Watch;
+use crate::blocks::{self, Board, Site, State};
 use crate::clock;
 use crate::metrics::{CompactMetrics, HttpMetrics, Registry, SyncMetrics, todo};
 
@@ -68,7 +67,9 @@ impl CompactRole {
 
     /// Its page and API; `front`: also at `/`.
     pub(crate) fn routes(&self, http: &HttpMetrics, front: bool) -> axum::Router {
-        api::routes(self.0.board.clone(), self.0.bucket.clone(), &self.0.options, http, front)
+        let (board, bucket, options) = (self.0.board.clone(), self.0.bucket.clone(), &self.0.options);
+        let site = Site { board, bucket, flags: options.flags.clone(), works: true };
+        blocks::routes(site, options.web.as_ref(), http, front)
     }
 
     /// Works until told to stop, or for one round if that is what was asked for.

@@ -15,8 +15,7 @@ use sarsen_compactor::{
     Work,
 };
 
-use super::board::{Aside, Board, Running, Waiting};
-use super::page::size_of;
+use crate::blocks::{Aside, Board, Running, Waiting, size_of};
 use crate::clock;
 use crate::metrics::{CompactMetrics, SyncMetrics, Worked};
 

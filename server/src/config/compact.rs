@@ -10,10 +10,10 @@ use sarsen_compactor::{Options, Retention};
 
 use super::content::Content;
 use super::flags::{Fault, Flag, Given, Kind};
-use super::overrides;
 use super::process::{HttpConfig, PROCESS, go_duration};
 use super::values::{Moment, moment};
-use crate::compact::{RoleOptions, WebOptions};
+use super::{overrides, pages};
+use crate::compact::RoleOptions;
 
 const STREAMED: &str = "blocks are streamed: they are read and written piece by piece while they are merged";
 const NO_HALT: &str =
@@ -217,7 +217,6 @@ impl CompactConfig {
         let wait = if given.is_on("wait") { Some(go_duration(given, "wait-interval")?) } else { None };
         let mut role = role(given, given.text("data-dir").into())?;
         role.wait = wait;
-        role.web = role.web.map(|web| WebOptions { prefix: prefix(given), ..web });
         Ok(Self { http: HttpConfig::read(given)?, objstore, role })
     }
 }
@@ -233,33 +232,10 @@ pub(crate) fn role(given: &Given, scratch: PathBuf) -> Result<RoleOptions, Fault
         viewer_timeout: go_duration(given, "block-viewer.global.sync-block-timeout")?,
         lease: given.text("compact.lease") == "required",
         settings: Settings::read(given)?,
-        web: (!given.is_on("web.disable")).then(|| web(given)),
+        web: pages::web(given),
         flags: given.values(&["objstore.config"]),
     };
     Ok(role)
-}
-
-fn web(given: &Given) -> WebOptions {
-    WebOptions {
-        label: given.text_if_any("bucket-web-label"),
-        admin: !given.is_on("disable-admin-operations"),
-        cors: !given.is_on("web.disable-cors"),
-        prefix: String::new(),
-    }
-}
-
-/// The prefix with a slash before it and none behind; empty if there is none.
-fn prefix(given: &Given) -> String {
-    let text =
-        given.text_if_any("web.route-prefix").unwrap_or_else(|| given.text("web.external-prefix").to_owned());
-    // The external prefix may be a whole address.
-    let path = text
-        .split_once("://")
-        .map_or(text.as_str(), |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
-    match path.trim_matches('/') {
-        "" => String::new(),
-        path => format!("/{path}"),
-    }
 }
 
 /// What the compactor is told, as far as it does not depend on when it is told.

@@ -11,6 +11,8 @@ pub(crate) mod flags;
 pub(crate) mod grpc;
 #[cfg(feature = "compact")]
 mod overrides;
+#[cfg(any(feature = "compact", feature = "store"))]
+mod pages;
 #[cfg(feature = "serve")]
 pub(crate) mod process;
 #[cfg(feature = "receive")]

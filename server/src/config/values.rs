@@ -170,7 +170,7 @@ pub(crate) enum Moment {
     FromNow(i64),
 }
 
-#[cfg(feature = "compact")]
+#[cfg(any(feature = "compact", feature = "store"))]
 impl Moment {
     /// Milliseconds since 1970, if it is `now` now.
     pub(crate) const fn resolve(self, now: i64) -> i64 {

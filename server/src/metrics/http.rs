@@ -18,7 +18,7 @@ mod with_tenants {
 }
 
 /// The same for roles that do not know tenants; their buckets are others in Thanos too.
-#[cfg(feature = "compact")]
+#[cfg(any(feature = "compact", feature = "store"))]
 mod plain {
     pub(super) const SECONDS: &[f64] =
         &[0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0, 240.0, 360.0, 720.0];
@@ -60,7 +60,7 @@ impl HttpMetrics {
     }
 
     /// Registers the families for a process that does not.
-    #[cfg(feature = "compact")]
+    #[cfg(any(feature = "compact", feature = "store"))]
     pub(crate) fn without_tenants(registry: &Registry) -> Self {
         Self::of(registry, plain::LABELS, plain::SECONDS, false)
     }
@@ -109,7 +109,7 @@ impl HttpMetrics {
     }
 }
 
-#[cfg(feature = "compact")]
+#[cfg(any(feature = "compact", feature = "store"))]
 impl HttpMetrics {
     /// Counts what a route answers, under the name of a handler.
     pub(crate) fn watch(
@@ -141,7 +141,7 @@ impl HttpMetrics {
     }
 }
 
-#[cfg(feature = "compact")]
+#[cfg(any(feature = "compact", feature = "store"))]
 fn length(headers: &axum::http::HeaderMap) -> Option<u64> {
     headers.get(axum::http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

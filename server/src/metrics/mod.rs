@@ -19,7 +19,7 @@ mod receive;
 mod sizes;
 #[cfg(feature = "receive")]
 mod summary;
-#[cfg(feature = "compact")]
+#[cfg(any(feature = "compact", feature = "store"))]
 mod sync;
 #[cfg(test)]
 #[cfg(feature = "receive")]
@@ -42,13 +42,13 @@ pub(crate) use family::{Counter, Family, Gauge, Histogram, Shown};
 pub(crate) use http::HttpMetrics;
 #[cfg(feature = "receive")]
 pub(crate) use log::LogMetrics;
-#[cfg(feature = "compact")]
+#[cfg(any(feature = "compact", feature = "store"))]
 pub(crate) use process::REVISION;
 #[cfg(feature = "receive")]
 pub(crate) use receive::ReceiveMetrics;
 #[cfg(feature = "receive")]
 pub(crate) use summary::Summary;
-#[cfg(feature = "compact")]
+#[cfg(any(feature = "compact", feature = "store"))]
 pub(crate) use sync::SyncMetrics;
 pub(crate) use text::{Page, Type};
 #[cfg(feature = "receive")]

@@ -146,10 +146,10 @@ fn compact_page() -> String {
         response_bytes: Some(9),
     };
     http.answered(seen);
-    let board = crate::compact::Board::default();
+    let board = crate::blocks::Board::default();
     board.change(|known| {
         known.last_round_ms = Some(1);
-        known.backlog.push(crate::compact::Waiting { stage: "merge", jobs: 1, blocks: 4, bytes: 9 });
+        known.backlog.push(crate::blocks::Waiting { stage: "merge", jobs: 1, blocks: 4, bytes: 9 });
     });
     registry.snapshot(move |page| todo::write(page, &board, 0));
     let bucket = BucketMetrics::new(&registry, "bucket");

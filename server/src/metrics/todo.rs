@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Page, Type};
-use crate::compact::{Board, Known};
+use crate::blocks::{Board, Known, Waiting};
 
 /// Writes the sizes of the compactor.
 pub(crate) fn write(page: &mut Page, board: &Board, now_ms: i64) {
@@ -67,7 +67,7 @@ fn thanos(page: &mut Page, known: &Known) {
 }
 
 fn stages(page: &mut Page, known: &Known) {
-    type Size = fn(&crate::compact::Waiting) -> u64;
+    type Size = fn(&Waiting) -> u64;
     let sizes: [(&str, &str, Size); 3] = [
         ("sarsen_compact_backlog_jobs", "Jobs to be done, by stage.", |stage| stage.jobs),
         ("sarsen_compact_backlog_blocks", "Blocks in these jobs, by stage.", |stage| stage.blocks),

@@ -1,6 +1,6 @@
 //! Listeners: where bytes come in. Limits, TLS, graceful stop, probes; no knowledge of time series.
 
-#[cfg(feature = "compact")]
+#[cfg(any(feature = "compact", feature = "store"))]
 pub(crate) mod api;
 mod base64;
 mod guard;

@@ -1,4 +1,4 @@
-//! The page of blocks: what the compactor does, what waits, what is set aside, and every block on a line of time.
+//! The page of blocks: what the role does, what waits, what is set aside, and every block on a line of time.
 //!
 //! One HTML page that loads nothing and needs no script: bars are links, the window of time is part of the address, and
 //! marks are set by a form. All links are relative, so the page works below any prefix. What comes from the bucket is
@@ -27,7 +27,7 @@ const STYLE: &str = "\
 /// What somebody asked to see.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ask {
-    /// Only what the compactor works with.
+    /// Only what the role works with.
     pub(super) loaded: bool,
     /// Only groups whose labels contain this.
     pub(super) group: String,
@@ -46,6 +46,8 @@ pub(super) struct Frame {
     pub(super) label: Option<String>,
     /// Whether marks can be set.
     pub(super) admin: bool,
+    /// Whether the role has work to tell of.
+    pub(super) works: bool,
 }
 
 /// The page.
@@ -66,7 +68,9 @@ pub(super) fn render(known: &Known, frame: &Frame, ask: &Ask, now_ms: i64) -> St
         let _ = write!(html, "<p><b>The last look failed:</b> {}</p>", escape(why));
     }
     state(&mut html, known, now_ms);
-    backlog(&mut html, known);
+    if frame.works {
+        backlog(&mut html, known);
+    }
     aside(&mut html, known, ask);
     let line = lay_out(look.view.blocks.values().cloned(), &ask.group, ask.window, BARS);
     if let Some(id) = ask.block {
@@ -85,6 +89,7 @@ fn state(html: &mut String, known: &Known, now_ms: i64) {
             format!("Standing by: another compactor works on this bucket, {}.", escape(holder))
         }
         State::Working => "Working.".to_owned(),
+        State::Serving => "Serving.".to_owned(),
         State::Waiting { until_ms } => format!("Waiting for the next round at {}.", time(*until_ms)),
         State::Stopping => "Stopping.".to_owned(),
     };
@@ -372,7 +377,7 @@ fn percent(text: &str) -> String {
 }
 
 /// Bytes of the files of a block, as far as its meta says.
-pub(super) fn size_of(meta: &BlockMeta) -> u64 {
+pub(crate) fn size_of(meta: &BlockMeta) -> u64 {
     let files = meta.thanos.iter().flat_map(|thanos| &thanos.files);
     files.map(|file| file.size_bytes).fold(0, u64::saturating_add)
 }

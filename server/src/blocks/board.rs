@@ -1,7 +1,12 @@
-//! What the role knows at this moment, for whoever asks: the page, the API, the metrics.
+//! What a role knows at this moment, for whoever asks: the page, the API, the metrics.
 //!
 //! Written by the role and by what listens to the compactor, read by requests; one lock round all of it, held only to
-//! copy. Views are shared, not copied.
+//! copy. Views are shared, not copied. A role that only reads leaves what is about work as it is: empty.
+
+#![cfg_attr(
+    not(feature = "compact"),
+    expect(dead_code, reason = "a program that only reads has no work to tell of")
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +24,7 @@ pub(crate) struct Board(Arc<Mutex<Known>>);
 pub(crate) struct Known {
     /// The whole bucket.
     pub(crate) global: Look,
-    /// What the compactor works with: without what its filters take out.
+    /// What the role works with: without what its filters take out.
     pub(crate) loaded: Look,
     /// Blocks that are left alone, by id.
     pub(crate) set_aside: BTreeMap<BlockId, Aside>,
@@ -111,6 +116,9 @@ pub(crate) enum State {
     },
     /// A round is under way.
     Working,
+    /// It answers requests.
+    #[allow(dead_code, reason = "said by roles that only read")]
+    Serving,
     /// It waits for the next round.
     Waiting {
         /// When that begins, in milliseconds since 1970.

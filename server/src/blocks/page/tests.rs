@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sarsen_block::{BlockStats, ThanosMeta};
 
 use super::*;
-use crate::compact::board::{Aside, Running, Waiting};
+use crate::blocks::board::{Aside, Running, Waiting};
 
 fn meta(number: u64, range: (i64, i64), label: &str, resolution: i64) -> BlockMeta {
     let stats = BlockStats { num_samples: 7, num_series: 3, ..BlockStats::default() };
@@ -25,7 +25,7 @@ fn known(metas: Vec<BlockMeta>) -> Known {
 }
 
 fn frame() -> Frame {
-    Frame { bucket: "fs: x".to_owned(), label: None, admin: true }
+    Frame { bucket: "fs: x".to_owned(), label: None, admin: true, works: true }
 }
 
 #[test]

@@ -1,10 +1,11 @@
-//! The JSON API of the compactor, and the routes of its page.
+//! The JSON API of a role that works with blocks, and the routes of its page.
 //!
 //! `/api/v1/blocks` and `/api/v1/blocks/mark` are Thanos', fields and error texts included; `NO_DOWNSAMPLING` is ours, and so is
 //! taking marks off (`UNDO_DELETION` and so on). A
 //! browser of another site may read (CORS, as with Thanos) and may not mark. Marking asks the store itself and nothing
 //! that is remembered.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -18,11 +19,36 @@ use sarsen_block::{BlockId, BlockMeta, TimeRange};
 use sarsen_bucket::{Bucket, Layout, MarkKind, Marker, Reason};
 
 use super::board::{Board, Look};
-use super::options::{RoleOptions, WebOptions};
 use super::page::{self, Ask, Frame};
 use crate::clock;
 use crate::metrics::HttpMetrics;
 use crate::net::api::{Fault, Pairs, fields_of, fields_with_form, first, success};
+
+/// The page and the API.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WebOptions {
+    /// The external label that titles groups (`--bucket-web-label`).
+    pub(crate) label: Option<String>,
+    /// Blocks may be marked (`--disable-admin-operations`).
+    pub(crate) admin: bool,
+    /// Pages of other sites may read (`--web.disable-cors`).
+    pub(crate) cors: bool,
+    /// A prefix under which everything is served too, with a slash before it; may be empty.
+    pub(crate) prefix: String,
+}
+
+/// Whose page it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Site {
+    /// What the role knows.
+    pub(crate) board: Board,
+    /// Where marks are set.
+    pub(crate) bucket: Bucket,
+    /// Every flag with its value, for those who ask.
+    pub(crate) flags: BTreeMap<String, String>,
+    /// Whether the role has work to tell of.
+    pub(crate) works: bool,
+}
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -38,16 +64,12 @@ struct Inner {
 }
 
 /// The routes, at the root and below the prefix. `/` leads to the page unless `front` has another one.
-pub(crate) fn routes(
-    board: Board,
-    bucket: Bucket,
-    options: &RoleOptions,
-    http: &HttpMetrics,
-    front: bool,
-) -> Router {
-    let Some(web) = options.web.clone() else { return Router::new() };
-    let frame = Frame { bucket: bucket.name().to_owned(), label: web.label.clone(), admin: web.admin };
-    let flags = serde_json::to_string(&options.flags).unwrap_or_default();
+pub(crate) fn routes(site: Site, web: Option<&WebOptions>, http: &HttpMetrics, front: bool) -> Router {
+    let Some(web) = web.cloned() else { return Router::new() };
+    let Site { board, bucket, flags, works } = site;
+    let (label, admin) = (web.label.clone(), web.admin);
+    let frame = Frame { bucket: bucket.name().to_owned(), label, admin, works };
+    let flags = serde_json::to_string(&flags).unwrap_or_default();
     let prefix = web.prefix.clone();
     let desk = Desk(Arc::new(Inner { board, bucket, web, frame, flags, started_ms: clock::now() }));
     let routes = desk.routes(http);
