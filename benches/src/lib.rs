@@ -5,7 +5,7 @@
 //! they read at a round), `blocks` (the same as blocks in a bucket), `request` (a remote write body), `dump` (the same samples as `promtool tsdb dump` prints them),
 //! `http` (a client of one connection), `load` (waves of requests and what was acknowledged), `process` (what a
 //! server process has used so far), `server` (a server process, started and killed),
-//! `compaction` (a bucket for a compactor process, and what is left of it).
+//! `compaction` (a bucket for a compactor process, and what is left of it), `storeapi` (a client of the StoreAPI).
 //!
 //! Nothing here uses a room of the server: what is measured is measured through its public door.
 
@@ -20,6 +20,7 @@ mod load;
 mod process;
 mod request;
 mod server;
+pub mod storeapi;
 
 pub use blocks::Shipper;
 pub use compaction::{BucketPlan, Compactor, Left, Made, Outcome, REPLICA, blocks_left, build_compactor};
