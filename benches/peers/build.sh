@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds the foreign programs our tests compare with, once, into benches/peers/bin (which git ignores):
-# prometheus and promtool at the version go.mod names, and minio from its own module (the two do not agree on
+# prometheus and promtool at the version go.mod names, minio and thanos from their own modules (they do not agree on
 # shared dependencies). What is up to date is left alone. About six CPU-minutes on a fresh machine; needs Go.
-# Names as arguments build only those; thanos, which no test needs and measurements do, is built only if named.
+# Names as arguments build only those.
 set -euo pipefail
 cd "$(dirname "$0")"
 mkdir -p bin
@@ -23,7 +23,7 @@ build() {
   echo "$stamp" >"bin/$name.stamp"
 }
 
-[ $# -gt 0 ] || set -- promtool prometheus minio
+[ $# -gt 0 ] || set -- promtool prometheus minio thanos
 for name in "$@"; do
   case $name in
     promtool) build promtool . github.com/prometheus/prometheus/cmd/promtool "netgo" ;;

@@ -10,6 +10,10 @@ pub(crate) mod body;
 #[cfg(feature = "compact")]
 pub(crate) mod minio;
 pub(crate) mod s3;
+#[cfg(feature = "store")]
+pub(crate) mod storeapi;
+#[cfg(feature = "store")]
+pub(crate) mod thanos;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -33,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) admin: String,
     pub(crate) root: PathBuf,
     log: PathBuf,
+    /// `host:port` of its StoreAPI, of a node that has one.
+    pub(crate) grpc: String,
 }
 
 /// Two ports that were free a moment ago.
@@ -96,7 +102,7 @@ impl Node {
         command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
         let child = command.spawn().unwrap();
         let address = |port| format!("http://127.0.0.1:{port}");
-        Self { child, write: address(ports.0), admin: address(ports.1), root, log }
+        Self { child, write: address(ports.0), admin: address(ports.1), root, log, grpc: String::new() }
     }
 
     /// What the process has logged.

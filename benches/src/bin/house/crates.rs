@@ -27,8 +27,9 @@ const WET: [&str; 9] =
     ["tokio", "object_store", "hyper", "tonic", "axum", "reqwest", "rustls", "async-trait", "tower"];
 
 /// A role's feature, and what belongs to other roles or to the tools.
-const ROLES: [(&str, &[&str]); 2] = [
-    ("receive", &["comfy-table", "sarsen-promql", "sarsen-compactor", "sarsen-downsample"]),
+const ROLES: [(&str, &[&str]); 3] = [
+    ("receive", &["comfy-table", "sarsen-promql", "sarsen-compactor"]),
+    ("store", &["comfy-table", "sarsen-promql", "sarsen-compactor", "sarsen-tsdb", "sarsen-wal"]),
     ("compact", &["comfy-table", "snap", "sarsen-promql", "sarsen-tsdb", "sarsen-wal"]),
 ];
 

@@ -1,0 +1,23 @@
+//! Thanos' own programs as the measure of our tests: what was recorded is played against them too, so that a comparison
+//! that would let anything pass shows itself.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+#![cfg(all(feature = "compact", feature = "receive", feature = "store"))]
+
+mod support;
+
+use sarsen_benches::storeapi::StoreClient;
+use support::storeapi::golden::{Golden, recorded};
+use support::{blocks, storeapi, thanos};
+
+#[tokio::test]
+async fn what_was_recorded_is_what_thanos_answers() {
+    let Some(program) = thanos::program() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let bucket = dir.path().join("bucket");
+    storeapi::copy_folder(&recorded("bucket"), &bucket);
+    let store = thanos::store(&program, dir.path(), &blocks::directory(&bucket)).await;
+    let client = StoreClient::connect(&store.grpc).await.unwrap();
+    let faults = Golden::of("store").play(&client, false).await;
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
