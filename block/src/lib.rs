@@ -98,7 +98,7 @@ pub use postings::{
     Difference, EncodedWalk, Intersection, ListWalk, Postings, PostingsSource, SeriesNo, Union,
     select_postings,
 };
-pub use reader::{Block, BlockChunkSet};
+pub use reader::{Block, BlockChunkSet, SeriesReader};
 pub use rewrite::{Ancestry, RewriteOptions, Rewritten, rewrite};
 pub use sample::{NORMAL_NAN_BITS, STALE_NAN_BITS, Sample, SampleIter, Value, is_stale};
 pub use series::{

@@ -190,14 +190,17 @@ impl Block {
     }
 
     fn chunks_of(&self, series: Vec<SeriesNo>, range: TimeRange) -> BlockChunkSet {
-        BlockChunkSet {
+        let (reader, labels) = (self.series_reader(), LabelsBuilder::new());
+        BlockChunkSet { reader, series: series.into_iter(), range, labels }
+    }
+
+    /// Reads series one by one, whichever the caller names.
+    pub fn series_reader(&self) -> SeriesReader {
+        SeriesReader {
             parts: Arc::clone(&self.0),
-            series: series.into_iter(),
-            range,
             entries: SeriesCursor::default(),
             chunks: Window::default(),
             segment: 0,
-            labels: LabelsBuilder::new(),
             metas: Vec::new(),
         }
     }
@@ -229,26 +232,57 @@ impl Parts {
     }
 }
 
-/// Series of a block in label order. Owns a share of the block, so that it can outlive the handle.
-pub struct BlockChunkSet {
+/// Reads series of a block by their numbers. Entries and chunks that lie near the last ones cost no further read, so numbers
+/// should rise. Owns a share of the block, so that it can outlive the handle.
+pub struct SeriesReader {
     parts: Arc<Parts>,
-    series: std::vec::IntoIter<SeriesNo>,
-    range: TimeRange,
     entries: SeriesCursor,
     chunks: Window,
     /// Which segment `chunks` looks at.
     segment: u32,
-    labels: LabelsBuilder,
     metas: Vec<ChunkMeta>,
 }
 
-impl std::fmt::Debug for BlockChunkSet {
+impl std::fmt::Debug for SeriesReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BlockChunkSet").field("id", &self.parts.meta.id).finish_non_exhaustive()
+        f.debug_struct("SeriesReader").field("id", &self.parts.meta.id).finish_non_exhaustive()
     }
 }
 
-impl BlockChunkSet {
+impl SeriesReader {
+    /// Shows the labels of a series, by name, and whether it has a chunk that shares a millisecond with `range` and is not wholly
+    /// covered by a tombstone. Reads no chunk.
+    ///
+    /// # Errors
+    /// As [`Block::series`].
+    pub fn labels<'s>(
+        &'s mut self,
+        no: SeriesNo,
+        range: TimeRange,
+        show: impl FnMut(&'s [u8], &'s [u8]),
+    ) -> Result<bool, Error> {
+        let Self { parts, entries, metas, .. } = self;
+        parts.index.read_entry(no, entries, metas, show)?;
+        let stones = parts.tombstones.of(no);
+        let is_seen = |meta: &&ChunkMeta| !stones.iter().any(|stone| stone.covers(meta.range));
+        Ok(metas.iter().filter(|meta| meta.range.overlaps(range)).any(|meta| is_seen(&meta)))
+    }
+
+    /// The chunks of a series that share a millisecond with `range`, whole, without what its tombstones or `hidden` cover.
+    ///
+    /// # Errors
+    /// `Corrupt` if the series or a chunk is damaged, `Io` if reading fails.
+    pub fn chunks(
+        &mut self,
+        no: SeriesNo,
+        range: TimeRange,
+        hidden: &[TimeRange],
+    ) -> Result<Vec<TimedChunk>, Error> {
+        let Self { parts, entries, metas, .. } = self;
+        parts.index.read_entry(no, entries, metas, |_, _| {})?;
+        self.visible_chunks(no, range, hidden)
+    }
+
     fn chunk(&mut self, at: ChunkRef) -> Result<Chunk, Error> {
         if at.segment() != self.segment {
             self.chunks = Window::default();
@@ -261,12 +295,16 @@ impl BlockChunkSet {
     }
 
     /// The chunks of the series read last that may be seen.
-    fn visible_chunks(&mut self, no: SeriesNo) -> Result<Vec<TimedChunk>, Error> {
+    fn visible_chunks(
+        &mut self,
+        no: SeriesNo,
+        range: TimeRange,
+        hidden: &[TimeRange],
+    ) -> Result<Vec<TimedChunk>, Error> {
         let metas = std::mem::take(&mut self.metas);
-        let range = self.range;
         let mut chunks = Vec::new();
         for meta in metas.iter().filter(|meta| meta.range.overlaps(range)) {
-            let stones = self.parts.tombstones.of(no).iter().copied();
+            let stones = self.parts.tombstones.of(no).iter().chain(hidden).copied();
             let deleted: Vec<_> = stones.filter(|interval| interval.overlaps(meta.range)).collect();
             if deleted.iter().any(|interval| interval.covers(meta.range)) {
                 continue;
@@ -286,14 +324,23 @@ impl BlockChunkSet {
     }
 }
 
+/// Series of a block in label order. Owns a share of the block, so that it can outlive the handle.
+#[derive(Debug)]
+pub struct BlockChunkSet {
+    reader: SeriesReader,
+    series: std::vec::IntoIter<SeriesNo>,
+    range: TimeRange,
+    labels: LabelsBuilder,
+}
+
 impl ChunkSet for BlockChunkSet {
     fn next(&mut self) -> Result<Option<ChunkSeries>, Error> {
-        while let Some(no) = self.series.next() {
-            let Self { parts, entries, labels, metas, .. } = self;
-            parts.index.read_series(no, entries, labels, metas)?;
-            let chunks = self.visible_chunks(no)?;
+        for no in self.series.by_ref() {
+            let SeriesReader { parts, entries, metas, .. } = &mut self.reader;
+            parts.index.read_series(no, entries, &mut self.labels, metas)?;
+            let chunks = self.reader.visible_chunks(no, self.range, &[])?;
             if !chunks.is_empty() {
-                let labels = self.parts.index.built(no, &mut self.labels)?;
+                let labels = self.reader.parts.index.built(no, &mut self.labels)?;
                 return Ok(Some(ChunkSeries { labels, chunks }));
             }
         }

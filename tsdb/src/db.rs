@@ -128,8 +128,18 @@ impl Db {
 
     /// Reads a range: the local blocks there are now, and the head as it goes on.
     pub fn querier(&self, range: TimeRange) -> Querier {
-        let view = Arc::clone(&self.shared.view.read());
-        Querier::new(Arc::clone(&self.shared.head), view, range)
+        let view = self.shared.view.read();
+        Querier::new(&self.shared.head, &view, range)
+    }
+
+    /// A bound below the time of the oldest sample, in the head or in a local block; `None` if there is no sample. Cheap, unlike
+    /// [`stats`](Self::stats).
+    pub fn oldest_time(&self) -> Option<Timestamp> {
+        let view = self.shared.view.read();
+        let blocks = view.blocks.iter().map(|local| local.info.meta.min_time).min();
+        let head = self.shared.head.read();
+        let times = [blocks, head.range().map(|range| range.min), head.late.range().map(|range| range.min)];
+        times.into_iter().flatten().min()
     }
 
     /// The exemplars in `range` of the series that at least one of `sets` accepts, labels rising. A set accepts a series if

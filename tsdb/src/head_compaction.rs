@@ -115,7 +115,7 @@ fn stream<S: BlockSink>(
         let (files, slice) = {
             let head = head.read();
             let pieces = |at| {
-                let no = sorted.series(at)?;
+                let no = sorted.key(at)?;
                 Some((at, head.pieces_of(no, range).transpose()?, head.deleted(no, range)))
             };
             (Arc::clone(head.spill_files()), slice.filter_map(pieces).collect::<Vec<_>>())
@@ -146,7 +146,7 @@ fn stream_late<S: BlockSink>(
         let slice = start..sorted.len().min(start + CHUNK_SLICE);
         let copied: Vec<_> = {
             let head = head.read();
-            slice.filter_map(|at| Some((at, chunks_of(&head.late, sorted.series(at)?)))).collect()
+            slice.filter_map(|at| Some((at, chunks_of(&head.late, sorted.key(at)?)))).collect()
         };
         for (at, chunks) in copied {
             let chunks = clip(join_overlapping(chunks?)?, range, &[])?;

@@ -50,12 +50,13 @@
 //! Rooms in reading order: `db` and `builder` (the handle and how it comes to be), `appender` (stage and commit), `head` (what is in
 //! memory), `exemplars` and `metadata` (what is told beside samples), `replay` (from log to head), `checkpoint` (and back), `upkeep`, `head_compaction` and
 //! `late_cut` (from head to block), `block_files` (how a block comes into being), `blocks` (local blocks), `delete` and `clean`,
-//! `retention`, `snapshot`, `backfill`, `query` (head and blocks as one), `import` (moving in). `DESIGN.md` tells the write path, the lock
+//! `retention`, `snapshot`, `backfill`, `query`, `arranged` and `sorted` (head and blocks as one), `import` (moving in). `DESIGN.md` tells the write path, the lock
 //! order and what a crash leaves.
 
 #![forbid(unsafe_code)]
 
 mod appender;
+mod arranged;
 mod backfill;
 mod block_files;
 mod blocks;
@@ -81,10 +82,12 @@ mod replay;
 mod report;
 mod retention;
 mod snapshot;
+mod sorted;
 mod stats;
 mod upkeep;
 
 pub use appender::{Appender, Commit, Pending, wait_all};
+pub use arranged::{Arranged, Arrangement};
 pub use backfill::Backfill;
 pub use blocks::{BlockInfo, open_block, open_blocks};
 pub use builder::Builder;
@@ -118,5 +121,6 @@ const _: () = {
     shared::<Pending>();
     sent::<Appender<'static>>();
     sent::<Selected>();
+    sent::<Arranged>();
     sent::<Backfill>();
 };

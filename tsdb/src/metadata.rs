@@ -269,7 +269,7 @@ pub(crate) fn select(head: &RwLock<Head>, matchers: &[Matcher]) -> Result<Vec<Se
     for slice in places.chunks(PAGE) {
         let head = head.read();
         for &at in slice {
-            if let Some(metadata) = sorted.series(at).and_then(|no| head.metadata.get(no)) {
+            if let Some(metadata) = sorted.key(at).and_then(|no| head.metadata.get(no)) {
                 let labels = sorted.labels(at, &mut bytes).to_owned();
                 found.push(SeriesMetadata { labels, metadata: metadata.clone() });
             }

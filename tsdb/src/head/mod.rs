@@ -50,7 +50,9 @@ pub(crate) use encode::{closed, join_overlapping};
 pub(crate) use gc::Gc;
 pub(crate) use notes::Notes;
 pub(crate) use out_of_order::{LateTable, Sealed};
-pub(crate) use read::{HeadLists, Reach, SortedHead, clip, names, series_in, values};
+pub(crate) use read::{
+    Gather, HeadLists, Reach, SortedHead, clip, collect_labels, names, oldest_values, series_in, values,
+};
 pub(crate) use restoring::Restoring;
 pub(crate) use series::MAX_OPEN_BYTES;
 pub(crate) use spill::{Pieces, SpillFiles, SpillState};

@@ -10,13 +10,13 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use parking_lot::RwLock;
 use sarsen_block::{
-    Labels, LabelsRef, ListWalk, Matcher, PostingsSource, SeriesNo, TimeRange, TimedChunk, Timestamp,
-    select_postings,
+    Labels, ListWalk, Matcher, PostingsSource, SeriesNo, TimeRange, TimedChunk, Timestamp, select_postings,
 };
 
 use super::symbols::LabelNo;
 use super::{Head, Pieces};
 use crate::error::Error;
+use crate::sorted::SortedRows;
 
 /// Series whose label sets are copied under one hold of the lock.
 const LABEL_SLICE: usize = 4096;
@@ -133,24 +133,7 @@ fn slices(len: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
 }
 
 /// Some series of a head in label order, with their labels.
-#[derive(Debug, Default)]
-pub(crate) struct SortedHead {
-    /// Labels of all the series, each once, rising: bytes as in a label set.
-    texts: Vec<u8>,
-    /// By rank: where a label lies in `texts`.
-    spans: Vec<(u32, u32)>,
-    /// Ranks of the labels of one series after the other.
-    ranks: Vec<u32>,
-    /// In label order: the series, and where its ranks begin and how many there are.
-    rows: Vec<Row>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Row {
-    no: SeriesNo,
-    start: u32,
-    count: u32,
-}
+pub(crate) type SortedHead = SortedRows<SeriesNo>;
 
 impl SortedHead {
     /// Copies the label sets of `series` and sorts by them. Series that were forgotten are left out.
@@ -159,108 +142,72 @@ impl SortedHead {
     /// [`Error::Full`] if the series have more than four billion labels in all.
     pub(crate) fn collect(head: &RwLock<Head>, series: &[SeriesNo]) -> Result<Self, Error> {
         let mut collected = Self::default();
-        'again: loop {
-            let mut seen = Vec::new();
-            collected = Self { texts: clear(collected.texts), ..Self::default() };
-            collected.rows.reserve_exact(series.len());
-            let epoch = head.read().label_epoch;
-            for slice in slices(series.len()) {
-                let head = head.read();
-                if head.label_epoch != epoch {
-                    continue 'again;
-                }
-                seen.resize(head.label_end() as usize, 0u32);
-                for &no in series.get(slice).unwrap_or_default() {
-                    collected.add(&head, no, &mut seen)?;
-                }
-            }
-            collected.sort();
-            return Ok(collected);
-        }
-    }
-
-    /// Copies the label set of one series. `seen` holds, for each label number, one more than its place in `spans`.
-    fn add(&mut self, head: &Head, no: SeriesNo, seen: &mut [u32]) -> Result<(), Error> {
-        let Some(series) = head.series.get(no) else { return Ok(()) };
-        let start =
-            u32::try_from(self.ranks.len()).map_err(|_| Error::Full { what: "labels of a selection" })?;
-        for label in head.label_numbers(series) {
-            let Some(place) = seen.get_mut(label.0 as usize) else { continue };
-            if *place == 0 {
-                let from = u32::try_from(self.texts.len())
-                    .map_err(|_| Error::Full { what: "labels of a selection" })?;
-                self.texts.extend_from_slice(head.symbols.text(label));
-                self.spans.push((from, self.texts.len() as u32));
-                *place = self.spans.len() as u32;
-            }
-            self.ranks.push(*place - 1);
-        }
-        self.rows.push(Row { no, start, count: self.ranks.len() as u32 - start });
-        Ok(())
-    }
-
-    /// From places in the order of discovery to ranks, and the rows in the order of their ranks. Comparing two label
-    /// sets pair by pair is comparing their lists of ranks.
-    fn sort(&mut self) {
-        let Self { texts, spans, ranks, rows } = self;
-        let pair = |&(from, to): &(u32, u32)| {
-            let text = texts.get(from as usize..to as usize).unwrap_or_default();
-            LabelsRef::trusted(text).iter().next().unwrap_or_default()
-        };
-        let mut order: Vec<u32> = (0..spans.len() as u32).collect();
-        let pair_at = |place: u32| spans.get(place as usize).map(pair);
-        order.sort_unstable_by(|&a, &b| pair_at(a).cmp(&pair_at(b)));
-        let mut rank_of = vec![0u32; order.len()];
-        for (rank, &place) in order.iter().enumerate() {
-            if let Some(slot) = rank_of.get_mut(place as usize) {
-                *slot = rank as u32;
-            }
-        }
-        let sorted: Vec<(u32, u32)> =
-            order.iter().filter_map(|&place| spans.get(place as usize).copied()).collect();
-        for rank in ranks.iter_mut() {
-            *rank = rank_of.get(*rank as usize).copied().unwrap_or_default();
-        }
-        *spans = sorted;
-        let ranks_of =
-            |row: &Row| ranks.get(row.start as usize..(row.start + row.count) as usize).unwrap_or_default();
-        rows.sort_unstable_by(|a, b| ranks_of(a).cmp(ranks_of(b)));
-    }
-
-    /// Names and values of the labels of all the series, each pair once, rising.
-    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.spans.iter().filter_map(|&(from, to)| {
-            LabelsRef::trusted(self.texts.get(from as usize..to as usize)?).iter().next()
-        })
-    }
-
-    /// How many series there are.
-    pub(crate) fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// The number of the series at a place in label order.
-    pub(crate) fn series(&self, at: usize) -> Option<SeriesNo> {
-        self.rows.get(at).map(|row| row.no)
-    }
-
-    /// Writes the labels of the series at a place in label order.
-    pub(crate) fn labels<'b>(&self, at: usize, out: &'b mut Vec<u8>) -> LabelsRef<'b> {
-        out.clear();
-        let Some(row) = self.rows.get(at) else { return LabelsRef::default() };
-        let ranks = self.ranks.get(row.start as usize..(row.start + row.count) as usize).unwrap_or_default();
-        for &rank in ranks {
-            if let Some(&(from, to)) = self.spans.get(rank as usize) {
-                out.extend_from_slice(self.texts.get(from as usize..to as usize).unwrap_or_default());
-            }
-        }
-        LabelsRef::trusted(out)
+        collect_labels(head, series, &mut collected)?;
+        collected.sort(false);
+        Ok(collected)
     }
 }
 
-fn clear(mut bytes: Vec<u8>) -> Vec<u8> {
-    bytes.clear();
-    bytes
+/// Who gathers the label sets of series of a head.
+pub(crate) trait Gather {
+    /// Gathering begins, perhaps not for the first time: what came so far counts no more. `rows` series may come.
+    fn restart(&mut self, rows: usize) -> Result<(), Error>;
+    /// A label that was not told yet; its place.
+    fn label(&mut self, text: &[u8]) -> Result<u32, Error>;
+    /// A series, with the places of its labels by name.
+    fn row(&mut self, no: SeriesNo, places: &[u32]) -> Result<(), Error>;
+}
+
+impl Gather for SortedHead {
+    fn restart(&mut self, rows: usize) -> Result<(), Error> {
+        Self::restart(self, rows);
+        Ok(())
+    }
+
+    fn label(&mut self, text: &[u8]) -> Result<u32, Error> {
+        self.add_label(text)
+    }
+
+    fn row(&mut self, no: SeriesNo, places: &[u32]) -> Result<(), Error> {
+        self.add_row(no, places.iter().copied(), &[])
+    }
+}
+
+/// Tells the label sets of `series`, in slices. Series that were forgotten are left out.
+///
+/// # Errors
+/// Whatever `into` refuses.
+pub(crate) fn collect_labels(
+    head: &RwLock<Head>,
+    series: &[SeriesNo],
+    into: &mut impl Gather,
+) -> Result<(), Error> {
+    'again: loop {
+        into.restart(series.len())?;
+        // By label number: one more than its place.
+        let (mut seen, mut places) = (Vec::new(), Vec::new());
+        let epoch = head.read().label_epoch;
+        for slice in slices(series.len()) {
+            let head = head.read();
+            if head.label_epoch != epoch {
+                continue 'again;
+            }
+            seen.resize(head.label_end() as usize, 0u32);
+            for &no in series.get(slice).unwrap_or_default() {
+                let Some(series) = head.series.get(no) else { continue };
+                places.clear();
+                for label in head.label_numbers(series) {
+                    let Some(place) = seen.get_mut(label.0 as usize) else { continue };
+                    if *place == 0 {
+                        *place = into.label(head.symbols.text(label))? + 1;
+                    }
+                    places.push(*place - 1);
+                }
+                into.row(no, &places)?;
+            }
+        }
+        return Ok(());
+    }
 }
 
 /// All series of a head that may have samples in `range`, rising.
@@ -326,6 +273,31 @@ pub(crate) fn values(head: &RwLock<Head>, name: &[u8]) -> BTreeSet<Bytes> {
     for_labels_of(head, name, &mut values, BTreeSet::clear, |values, head, label| {
         values.insert(Bytes::copy_from_slice(head.symbols.pair(label).1));
     });
+    values
+}
+
+/// The values of one name that the oldest of `series` (rising) have, as many as `limit` at most; in no order.
+pub(crate) fn oldest_values(
+    head: &RwLock<Head>,
+    name: &[u8],
+    series: &[SeriesNo],
+    limit: usize,
+) -> BTreeSet<Bytes> {
+    let mut values = BTreeSet::new();
+    for slice in slices(series.len()) {
+        let head = head.read();
+        for &no in series.get(slice).unwrap_or_default() {
+            let Some(series) = head.series.get(no) else { continue };
+            let mut pairs = head.label_numbers(series).map(|label| head.symbols.pair(label));
+            let Some((_, value)) = pairs.find(|(found, _)| *found == name) else { continue };
+            if !values.contains(value) {
+                if values.len() >= limit {
+                    return values;
+                }
+                values.insert(Bytes::copy_from_slice(value));
+            }
+        }
+    }
     values
 }
 

@@ -53,7 +53,7 @@ fn dump(head: &RwLock<Head>, matchers: &[Matcher], range: TimeRange) -> Vec<(Lab
     let mut bytes = Vec::new();
     for at in 0..sorted.len() {
         let labels = sorted.labels(at, &mut bytes).to_owned();
-        let chunks = clip(chunks_of(head, sorted.series(at).unwrap(), range), range, &[]).unwrap();
+        let chunks = clip(chunks_of(head, sorted.key(at).unwrap(), range), range, &[]).unwrap();
         let mut samples = Vec::new();
         for timed in chunks {
             let mut iter = XorIter::new(&timed.chunk.data).unwrap();
