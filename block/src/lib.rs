@@ -85,10 +85,13 @@ pub use chunkfile::{
 };
 pub use error::{Advice, Corrupt, Error};
 pub use histogram::{CUSTOM_BUCKETS, Counts, Histogram, ResetHint, Span};
-pub use index::{IndexReader, IndexSeries, IndexWriter, Stage, Toc, WrittenIndex};
+pub use index::{
+    HeaderBuilder, IndexHeader, IndexReader, IndexSeries, IndexWriter, ListRun, Listed, Lists, Stage,
+    SymbolTexts, Toc, WrittenIndex, read_series_entry, series_entry_len,
+};
 pub use labels::{
     Labels, LabelsBuilder, LabelsIter, LabelsRef, METRIC_NAME, MatchOp, Matcher, SeriesHash, SeriesHasher,
-    parse_selector, unquote,
+    append_label, parse_selector, unquote,
 };
 pub use meta::{
     BlockFile, BlockId, BlockMeta, BlockStats, Compaction, FileHash, IndexStats, Parent, ThanosMeta,
@@ -96,7 +99,7 @@ pub use meta::{
 };
 pub use postings::{
     Difference, EncodedWalk, Intersection, ListWalk, Postings, PostingsSource, SeriesNo, Union,
-    select_postings,
+    join_postings, select_postings,
 };
 pub use reader::{Block, BlockChunkSet, SeriesReader};
 pub use rewrite::{Ancestry, RewriteOptions, Rewritten, rewrite};

@@ -7,6 +7,7 @@
 
 mod arena;
 mod columns;
+mod header;
 mod lists;
 mod output;
 mod reader;
@@ -22,8 +23,10 @@ use bytes::Bytes;
 use crate::codec::{Reader, crc32c, put_u32, put_u64};
 use crate::error::Error;
 
+pub use header::{HeaderBuilder, IndexHeader, ListRun, Listed, Lists, SymbolTexts};
 pub(crate) use reader::SeriesCursor;
 pub use reader::{IndexReader, IndexSeries};
+pub use series::{read_series_entry, series_entry_len};
 pub(crate) use stream::{ListStream, SymbolStream, TableStream};
 pub(crate) use walk::SeriesWalk;
 pub use writer::{IndexWriter, WrittenIndex};

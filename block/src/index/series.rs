@@ -26,6 +26,29 @@ pub(crate) fn checked_entry(bytes: &[u8], base: u64) -> Result<&[u8], Error> {
     Ok(content)
 }
 
+/// How many bytes the entry of a series takes that begins with `head`, its first bytes (ten are enough). `base` is their offset in the
+/// index, for errors.
+///
+/// # Errors
+/// [`Error::Corrupt`] if these bytes hold no length.
+pub fn series_entry_len(head: &[u8], base: u64) -> Result<u64, Error> {
+    entry_len(head, base)
+}
+
+/// Reads the entry of a series, with which `bytes` begin: appends the symbols of names and values by turns to `labels`, and its chunks.
+/// `base` is their offset in the index, for errors.
+///
+/// # Errors
+/// [`Error::Corrupt`] if the entry is cut off or damaged.
+pub fn read_series_entry(
+    bytes: &[u8],
+    base: u64,
+    labels: &mut Vec<u32>,
+    chunks: &mut Vec<ChunkMeta>,
+) -> Result<(), Error> {
+    decode_symbols(checked_entry(bytes, base)?, base, labels, chunks)
+}
+
 /// How many bytes an entry takes that begins with `head`, its first bytes (ten are enough).
 pub(crate) fn entry_len(head: &[u8], base: u64) -> Result<u64, Error> {
     let mut reader = Reader::new(OBJECT, head).based_at(base);

@@ -29,7 +29,7 @@ fn writer(symbols: &[&str]) -> IndexWriter<Vec<u8>> {
 }
 
 /// The index of two series, `up{job="a"}` and `up{job="b"}`, that `FORMAT.md` prints in full.
-fn tiny() -> Vec<u8> {
+pub(in crate::index) fn tiny() -> Vec<u8> {
     let mut writer = writer(&["", "__name__", "a", "b", "job", "up"]);
     writer.add_series(labels(&[("__name__", "up"), ("job", "a")]).as_ref(), &[chunk(1000, 3000, 8)]).unwrap();
     writer
@@ -237,7 +237,7 @@ fn numbers_that_are_no_symbols_or_not_in_order() {
 }
 
 /// An index as Prometheus wrote it before version 2: symbols and series by offset, lists in any order.
-fn version_1() -> Vec<u8> {
+pub(in crate::index) fn version_1() -> Vec<u8> {
     fn section(out: &mut Vec<u8>, body: &[u8]) {
         put_u32(out, body.len() as u32);
         out.extend_from_slice(body);

@@ -116,6 +116,12 @@ impl Matcher {
         }
     }
 
+    /// The beginning that the expression asks for, if it asks for nothing else, as `abc.*` does; and whether something must follow it, as
+    /// for `abc.+`. For `!~` this is what the matcher refuses.
+    pub fn accepts_prefix(&self) -> Option<(&[u8], bool)> {
+        self.pattern.as_ref().and_then(|pattern| pattern.accepts_prefix())
+    }
+
     /// Whether the expression accepts every value, the empty one included, as `.*` does.
     pub fn accepts_all(&self) -> bool {
         self.pattern.as_ref().is_some_and(|pattern| pattern.accepts_all())

@@ -179,6 +179,12 @@ const fn field_len(length: usize) -> usize {
     1 + uvarint_len(length as u64) + length
 }
 
+/// Appends a label to the byte form of a label set. The caller sees to it that names rise and that neither is empty, so that the whole can
+/// be [trusted](LabelsRef::trusted).
+pub fn append_label(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    put_label(out, name, value);
+}
+
 fn put_label(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.push(LABEL_TAG);
     put_uvarint(out, (field_len(name.len()) + field_len(value.len())) as u64);

@@ -50,6 +50,31 @@ impl EncodedWalk {
         Self { numbers: Bytes::new(), passed: 0 }
     }
 
+    /// The walks over `lists` postings lists that lie back to back in `bytes`, in their order. `base` is the offset of `bytes` in the index,
+    /// for errors.
+    ///
+    /// # Errors
+    /// `Corrupt` if a list is cut off or its checksum is wrong, or if bytes are left that are no list.
+    pub fn read_run(bytes: &Bytes, base: u64, lists: u32) -> Result<Vec<Self>, Error> {
+        let mut walks = Vec::with_capacity(bytes.len().min(lists as usize * 12) / 12);
+        let mut at = 0;
+        for _ in 0..lists {
+            let here = base + at as u64;
+            let rest = bytes.get(at..).unwrap_or_default();
+            let length = rest.first_chunk().map(|head| u32::from_be_bytes(*head) as usize);
+            let end = length.and_then(|length| at.checked_add(length)?.checked_add(8));
+            let Some(end) = end.filter(|&end| end <= bytes.len()) else {
+                return Err(Error::corrupt(OBJECT, here, "the list does not end where the next one begins"));
+            };
+            walks.push(decode_postings(&bytes.slice(at..end), here)?);
+            at = end;
+        }
+        if at == bytes.len() {
+            return Ok(walks);
+        }
+        Err(Error::corrupt(OBJECT, base + at as u64, "bytes behind the last list"))
+    }
+
     fn count(&self) -> usize {
         self.numbers.len() / 4
     }

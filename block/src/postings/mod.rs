@@ -11,7 +11,7 @@ mod select;
 mod set;
 
 pub use encode::EncodedWalk;
-pub use select::{PostingsSource, select_postings};
+pub use select::{PostingsSource, join_postings, select_postings};
 pub use set::{Difference, Intersection, Union};
 
 pub(crate) use encode::decode_postings;

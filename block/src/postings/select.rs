@@ -123,6 +123,11 @@ pub fn select_postings<S: PostingsSource>(matchers: &[Matcher], source: &S) -> R
     if wanted.is_empty() {
         wanted.push(vec![source.all()?]);
     }
+    Ok(join_postings(wanted, unwanted))
+}
+
+/// The series that are in at least one list of each of `wanted`, and in none of `unwanted`, in rising order. Nothing wanted gives nothing.
+pub fn join_postings<P: Postings>(wanted: Vec<Vec<P>>, unwanted: Vec<P>) -> Vec<SeriesNo> {
     let counts: Vec<usize> = wanted.iter().map(|lists| count(lists)).collect();
     let least_without = |skipped: Option<usize>| {
         let others = counts.iter().enumerate().filter(|&(at, _)| Some(at) != skipped);
@@ -131,10 +136,10 @@ pub fn select_postings<S: PostingsSource>(matchers: &[Matcher], source: &S) -> R
     let lists = wanted.into_iter().enumerate();
     let wanted =
         Intersection::new(lists.map(|(at, lists)| Lists::new(lists, least_without(Some(at)))).collect());
-    Ok(match unwanted.is_empty() {
+    match unwanted.is_empty() {
         true => wanted.collect_all(),
         false => Difference::new(wanted, Lists::new(unwanted, least_without(None))).collect_all(),
-    })
+    }
 }
 
 /// The lists of the values that `matcher`, which refuses the empty value, accepts.

@@ -60,6 +60,16 @@ impl Glob {
         rest.strip_suffix(&**suffix).is_some_and(|rest| skip_chars(rest, *gap).is_some())
     }
 
+    /// The literal in front, if behind it is a single gap of no character or one, and which of them.
+    pub(super) fn open_prefix(&self) -> Option<(&[u8], bool)> {
+        match &self.end {
+            Some((gap @ (0 | 1), suffix)) if self.middle.is_empty() && suffix.is_empty() => {
+                Some((&self.prefix, *gap == 1))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether this is a single gap with nothing around it, and how many characters it asks for.
     pub(super) fn lone_gap(&self) -> Option<u32> {
         match &self.end {

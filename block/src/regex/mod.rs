@@ -95,6 +95,17 @@ impl Pattern {
         &self.prefix
     }
 
+    /// The beginning that is all that an accepted value needs, and whether at least one character must follow it.
+    pub(crate) fn accepts_prefix(&self) -> Option<(&[u8], bool)> {
+        match &self.plan {
+            Plan::Globs(globs) => match &**globs {
+                [only] => only.open_prefix(),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Whether every value is accepted.
     pub(crate) fn accepts_all(&self) -> bool {
         matches!((self.lone_gap(), self.is_match(b"")), (Some(0 | 1), true))
