@@ -6,17 +6,16 @@
 //! the labels of its series and the samples of one series are in memory at a time.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::Context;
 use sarsen_block::{
-    BlockFile, BlockId, BlockMeta, BlockSink, BlockWriter, BlockWriterOptions, EncodeOptions, Labels, Sample,
-    ThanosMeta, TimeRange, Timestamp, UploadTime, encode_chunks,
+    BlockId, BlockMeta, BlockWriter, BlockWriterOptions, EncodeOptions, Labels, Sample, ThanosMeta,
+    TimeRange, Timestamp, UploadTime, encode_chunks,
 };
 
+use crate::block_folder::BlockFolder;
 use crate::fleet::{Fleet, Life, hash};
 
 /// What one receiver brings into a bucket.
@@ -68,8 +67,7 @@ impl Shipper {
         let chance = hash(self.seed, range.start.cast_unsigned(), range.end.cast_unsigned());
         let id = BlockId::from_parts(u64::try_from(cut).unwrap_or(0), u128::from(chance));
         let folder = bucket.join(id.to_string());
-        fs::create_dir_all(folder.join("chunks")).with_context(|| format!("making {}", folder.display()))?;
-        let sink = Folder(folder.clone());
+        let sink = BlockFolder::new(&folder)?;
         let mut writer = BlockWriter::new(sink, BlockWriterOptions::default(), symbols(&lives))?;
         for life in &lives {
             let samples = self.samples(life, &range);
@@ -80,19 +78,16 @@ impl Shipper {
             fs::remove_dir_all(&folder)?;
             return Ok(None);
         }
-        let mut meta = BlockMeta::fresh(id, TimeRange::new(range.start, range.end - 1), written.stats);
-        let segments: Vec<String> = (1..=written.segments).map(|number| format!("{number:06}")).collect();
-        meta.thanos = Some(ThanosMeta {
+        let meta = BlockMeta::fresh(id, TimeRange::new(range.start, range.end - 1), written.stats);
+        let thanos = ThanosMeta {
             version: 1,
             labels: self.labels.clone(),
             source: "receive".to_owned(),
-            files: files(&folder, &segments)?,
-            segment_files: segments,
             index_stats: written.index_stats,
             upload_time: UploadTime::from_unix_ms(cut),
             ..ThanosMeta::default()
-        });
-        fs::write(folder.join("meta.json"), meta.to_bytes())?;
+        };
+        let meta = written.sink.complete(meta, thanos, written.segments)?;
         Ok(Some(meta))
     }
 
@@ -128,54 +123,13 @@ fn symbols(lives: &[Life]) -> Vec<Vec<u8>> {
     symbols
 }
 
-/// The list of files as an upload notes it: segments, index, meta.
-fn files(folder: &Path, segments: &[String]) -> anyhow::Result<Vec<BlockFile>> {
-    let names = segments.iter().map(|name| format!("chunks/{name}")).chain(["index".to_owned()]);
-    let sized = names.map(|rel_path| {
-        let size_bytes = fs::metadata(folder.join(&rel_path))?.len();
-        Ok(BlockFile { rel_path, size_bytes, hash: None })
-    });
-    let mut files = sized.collect::<io::Result<Vec<_>>>()?;
-    files.push(BlockFile { rel_path: "meta.json".to_owned(), ..BlockFile::default() });
-    Ok(files)
-}
-
-/// Files of a block in a folder. Not synced: what is measured with them begins after they were written.
-struct Folder(PathBuf);
-
-impl BlockSink for Folder {
-    type File = File;
-
-    fn create(&mut self, rel_path: &str) -> io::Result<File> {
-        File::create(self.0.join(rel_path))
-    }
-
-    fn finish(&mut self, _file: File) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use bytes::Bytes;
-    use sarsen_block::{Block, Decode, SampleSet, Source, Tombstones, verify};
+    use sarsen_block::{Decode, SampleSet, verify};
 
     use super::*;
 
     const HOUR: Timestamp = 3_600_000;
-
-    fn open(bucket: &Path, meta: &BlockMeta) -> Block {
-        let folder = bucket.join(meta.id.to_string());
-        let read =
-            |name: &str| Arc::new(Bytes::from(fs::read(folder.join(name)).unwrap())) as Arc<dyn Source>;
-        let parsed = BlockMeta::parse(&fs::read(folder.join("meta.json")).unwrap()).unwrap();
-        assert_eq!(&parsed, meta);
-        let segments = meta.thanos.as_ref().unwrap().segment_files.iter();
-        let segments = segments.map(|name| read(&format!("chunks/{name}"))).collect();
-        Block::open(read("index"), segments, parsed, Tombstones::default()).unwrap()
-    }
 
     #[test]
     fn blocks_hold_what_the_model_says() {
@@ -192,7 +146,8 @@ mod tests {
         let metas = shipper.ship_all(folder.path(), start..start + 6 * HOUR, 2 * HOUR).unwrap();
         assert_eq!(metas.len(), 3);
         for meta in &metas {
-            let block = open(folder.path(), meta);
+            let block = BlockFolder::open(&folder.path().join(meta.id.to_string())).unwrap();
+            assert_eq!(block.meta(), meta);
             assert!(verify(&block).is_sound());
             let mut found = Decode::new(block.select(&[], TimeRange::ALL).unwrap(), TimeRange::ALL);
             for (labels, samples) in shipper.series(meta.min_time..meta.max_time) {

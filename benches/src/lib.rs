@@ -2,7 +2,7 @@
 //!
 //! Every number is a pure function of (seed, series, round): the same fleet can be sent, sent again, and written down
 //! as the dump that a reader of the blocks must print. Rooms, in reading order: `fleet` (which series exist and what
-//! they read at a round), `blocks` (the same as blocks in a bucket), `request` (a remote write body), `dump` (the same samples as `promtool tsdb dump` prints them),
+//! they read at a round), `block_folder` and `blocks` (the same as blocks in a bucket), `request` (a remote write body), `dump` (the same samples as `promtool tsdb dump` prints them),
 //! `http` (a client of one connection), `load` (waves of requests and what was acknowledged), `process` (what a
 //! server process has used so far), `server` (a server process, started and killed),
 //! `compaction` (a bucket for a compactor process, and what is left of it), `storeapi` (a client of the StoreAPI).
@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+mod block_folder;
 mod blocks;
 mod compaction;
 mod dump;
@@ -22,6 +23,7 @@ mod request;
 mod server;
 pub mod storeapi;
 
+pub use block_folder::BlockFolder;
 pub use blocks::Shipper;
 pub use compaction::{BucketPlan, Compactor, Left, Made, Outcome, REPLICA, blocks_left, build_compactor};
 pub use dump::{go_float, write_dump};

@@ -8,6 +8,8 @@ mod support;
 
 use sarsen_benches::storeapi::StoreClient;
 use support::storeapi::golden::{Golden, recorded};
+use support::storeapi::model::Model;
+use support::storeapi::random;
 use support::{blocks, storeapi, thanos};
 
 #[tokio::test]
@@ -20,4 +22,26 @@ async fn what_was_recorded_is_what_thanos_answers() {
     let client = StoreClient::connect(&store.grpc).await.unwrap();
     let faults = Golden::of("store").play(&client, false).await;
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[tokio::test]
+async fn the_plain_model_says_what_thanos_answers() {
+    let Some(program) = thanos::program() else { return };
+    for seed in 0..3 {
+        let dir = tempfile::tempdir().unwrap();
+        let bucket = dir.path().join("bucket");
+        // Of downsampled histograms it cannot leave out an aggregate that they do not have: the call fails.
+        let coarse = seed % 2 == 0;
+        let traits = random::Traits { tombstones: false, xor2: false, histograms: !coarse, coarse };
+        random::fill(&bucket, seed, traits);
+        let store = thanos::store(&program, dir.path(), &blocks::directory(&bucket)).await;
+        let client = StoreClient::connect(&store.grpc).await.unwrap();
+        let faults = storeapi::compare(&client, &Model::read(&bucket), seed, 80).await;
+        assert!(
+            faults.is_empty(),
+            "seed {seed}: {} faults\n{}",
+            faults.len(),
+            faults[..faults.len().min(5)].join("\n")
+        );
+    }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use sarsen_benches::storeapi::{
     AggrChunk, Any, ChunkPart, Frame, Label, QueriedBlocks, SeriesResponse, StoreSeries,
 };
+use sarsen_block::codec::crc32c;
 use sarsen_block::{Chunk, Encoding, SampleIter as _, TimeRange};
 
 use prost::Message as _;
@@ -79,8 +80,8 @@ pub(crate) fn parts(chunk: &AggrChunk) -> Vec<(&'static str, &ChunkPart)> {
 fn chunk(chunk: &AggrChunk) -> String {
     let mut line = format!("  [{}, {}]", chunk.min_time, chunk.max_time);
     for (name, part) in parts(chunk) {
-        let hex: String = part.data.iter().map(|byte| format!("{byte:02x}")).collect();
-        write!(line, " {name}={}:{hex}#{}", part.kind, part.hash).unwrap();
+        let (length, sum) = (part.data.len(), crc32c(&part.data));
+        write!(line, " {name}={}:{length} bytes {sum:08x}#{}", part.kind, part.hash).unwrap();
     }
     line
 }
