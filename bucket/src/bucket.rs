@@ -164,6 +164,11 @@ impl Bucket {
         &self.shared.name
     }
 
+    /// A name that tells the object from those of other buckets: name of the bucket, prefix, name of the object.
+    pub(crate) fn whole_name(&self, name: &str) -> String {
+        format!("{}/{}/{name}", self.shared.name, self.shared.prefix)
+    }
+
     /// Time since some fixed moment, by the bucket's timer: how its owner can tell what has passed without a clock.
     pub fn elapsed(&self) -> Duration {
         self.shared.timer.elapsed()

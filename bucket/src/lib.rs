@@ -75,7 +75,11 @@ pub use lease::{Lease, LeaseTerms, Leasing, Renewal};
 pub use marker::{MarkKind, Marker, Reason};
 pub use observer::{BucketObserver, Finished, NoTime, Operation, Outcome, Timer, Unobserved, Wait};
 pub use ranges::{DEFAULT_GAP, coalesce, get_ranges};
-pub use read::{Reading, open_block};
+pub use read::{
+    BlockPart, BreakerOptions, BucketCacheOptions, Budget, Cache, CacheContext, CacheObserver, CacheOptions,
+    CacheStore, Ceiling, Exceeded, Filling, Gate, Held, IndexCacheOptions, Item, ItemSize, Limits,
+    MemcachedOptions, MemoryOptions, Passage, Purpose, Reading, RemoteOutcome, Uncounted, open_block,
+};
 pub use reload::{Reload, Reloading};
 pub use remove::remove;
 pub use retry::Retry;

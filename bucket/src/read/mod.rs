@@ -4,7 +4,10 @@
 //! ([`walk`]). So a block of any size takes the disk of its index and the memory of a few stretches. Nothing is written to the
 //! bucket. What the store says while a series is read travels through the block's error: [`Error::of_block`] gives it back.
 
+mod cache;
 mod files;
+mod gate;
+mod limits;
 mod scratch;
 mod walk;
 
@@ -20,7 +23,13 @@ use tokio::runtime::Handle;
 use crate::bucket::{Bucket, Object};
 use crate::error::Error;
 
+pub use cache::{
+    BlockPart, BreakerOptions, BucketCacheOptions, Cache, CacheContext, CacheObserver, CacheOptions,
+    CacheStore, IndexCacheOptions, Item, ItemSize, MemcachedOptions, MemoryOptions, RemoteOutcome, Uncounted,
+};
 pub(crate) use files::{BlockObjects, segment_number};
+pub use gate::{Gate, Passage};
+pub use limits::{Budget, Ceiling, Exceeded, Filling, Held, Limits, Purpose};
 use scratch::ScratchFile;
 pub(crate) use scratch::{LocalFile, save};
 use walk::Forward;
