@@ -39,5 +39,5 @@ pub use options::{
 pub(crate) use orders::Order;
 #[cfg(feature = "tools")]
 pub(crate) use role::Flushed;
-pub(crate) use role::{Parts, Receiver, Snapshot};
+pub(crate) use role::{Parts, Readable, Receiver, Snapshot};
 pub(crate) use tenant::is_valid as is_tenant;

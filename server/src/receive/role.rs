@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use sarsen_block::Labels;
 #[cfg(feature = "standalone")]
 use sarsen_block::{LabelsRef, Timestamp};
 use sarsen_bucket::Bucket;
-use sarsen_tsdb::{Advice, Stats};
+use sarsen_tsdb::{Advice, Db, Stats};
 use sarsen_wal::Disk;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -72,6 +73,15 @@ struct Shipping {
 /// The role.
 #[derive(Clone)]
 pub(crate) struct Receiver(pub(super) Arc<Shared>);
+
+/// A tenant as readers see it.
+pub(crate) struct Readable {
+    pub(crate) name: String,
+    /// External labels of its series.
+    pub(crate) labels: Labels,
+    /// Its database, or why that is closed.
+    pub(crate) db: Result<Arc<Db>, String>,
+}
 
 /// What flushing a stopped database did.
 #[cfg(feature = "tools")]
@@ -266,6 +276,19 @@ impl Receiver {
         let closed = tokio::task::spawn_blocking(move || shared.tenants.close_all()).await;
         closed.map_err(|why| why.to_string())?;
         Ok(Flushed { cut, uploaded: outcome.uploaded, left: backlog.blocks })
+    }
+
+    /// Every tenant, by name; `None` before the databases are open, and when the role is stopping.
+    pub(crate) fn readable(&self) -> Option<Vec<Readable>> {
+        if !self.0.is_ready() {
+            return None;
+        }
+        let tenants = self.0.tenants.readable().into_iter().map(|(name, db)| {
+            // A label without a value is no label; names were checked when flags were read.
+            let labels = Labels::from_pairs(self.0.external_labels(&name)).unwrap_or_default();
+            Readable { name, labels, db }
+        });
+        Some(tenants.collect())
     }
 
     /// Sizes, for whoever asks.

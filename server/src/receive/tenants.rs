@@ -353,6 +353,19 @@ impl Tenants {
         self.every().iter().filter_map(state).collect()
     }
 
+    /// Every tenant by name, with its database or why that is closed.
+    pub(crate) fn readable(&self) -> Vec<(String, Result<Arc<Db>, String>)> {
+        let state = |tenant: &Arc<Tenant>| {
+            let db = match &*tenant.slot.read() {
+                Slot::Open(db) => Ok(Arc::clone(db)),
+                Slot::Shut { why, .. } => Err(why.clone()),
+                Slot::Absent => return None,
+            };
+            Some((tenant.name.clone(), db))
+        };
+        self.every().iter().filter_map(state).collect()
+    }
+
     /// Opens what is closed and due.
     pub(crate) fn reopen_due(&self) {
         for tenant in self.every() {

@@ -12,6 +12,8 @@
 mod error;
 mod frames;
 mod info;
+#[cfg(feature = "receive")]
+mod local;
 mod outgoing;
 mod query;
 mod series;
