@@ -19,8 +19,13 @@ pub(crate) mod process;
 pub(crate) mod receive;
 #[cfg(feature = "standalone")]
 pub(crate) mod standalone;
+#[cfg(feature = "store")]
+pub(crate) mod store;
 #[cfg(feature = "serve")]
 pub(crate) mod tls;
 mod values;
 #[cfg(feature = "serve")]
 pub(crate) mod web;
+
+#[cfg(feature = "store")]
+pub(crate) use values::Moment;

@@ -17,6 +17,8 @@ mod process;
 mod receive;
 #[cfg(feature = "receive")]
 mod sizes;
+#[cfg(feature = "store")]
+mod store;
 #[cfg(feature = "receive")]
 mod summary;
 #[cfg(any(feature = "compact", feature = "store"))]
@@ -46,6 +48,8 @@ pub(crate) use log::LogMetrics;
 pub(crate) use process::REVISION;
 #[cfg(feature = "receive")]
 pub(crate) use receive::ReceiveMetrics;
+#[cfg(feature = "store")]
+pub(crate) use store::{Answered, StoreMetrics};
 #[cfg(feature = "receive")]
 pub(crate) use summary::Summary;
 #[cfg(any(feature = "compact", feature = "store"))]

@@ -11,6 +11,8 @@
 
 mod error;
 mod frames;
+#[cfg(feature = "store")]
+mod gateway;
 mod info;
 #[cfg(feature = "receive")]
 mod local;
@@ -26,6 +28,8 @@ use sarsen_block::{Matcher, TimeRange};
 
 pub(crate) use error::StoreError;
 pub(crate) use frames::{FrameReceiver, FrameSender, Gone, frames};
+#[cfg(feature = "store")]
+pub(crate) use gateway::{Gateway, GatewayLimits, GatewayOptions, Sieve};
 pub(crate) use info::StoreInfo;
 pub(crate) use outgoing::{OutgoingLabels, merge_equal, sort_outgoing, strip_external};
 pub(crate) use query::{LabelsQuery, SeriesQuery, Shard};
