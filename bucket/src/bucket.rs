@@ -5,8 +5,9 @@
 
 use std::fs::File;
 use std::future::Future;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,10 +18,12 @@ use object_store::{
     Attributes, GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt,
     PutMode, PutMultipartOptions, PutOptions, PutPayload, WriteMultipart,
 };
+use tokio::runtime::Handle;
 
 use crate::error::Error;
 use crate::observer::{BucketObserver, Finished, NoTime, Operation, Outcome, Timer, Unobserved};
 use crate::origin::Origin;
+use crate::place::{self, read_at};
 use crate::retry::Retry;
 use crate::room::{self, Piece, Room};
 use crate::throttle::Throttle;
@@ -47,6 +50,16 @@ struct Shared {
     /// Bound on what is read and written.
     throttle: Option<Arc<Throttle>>,
     room: Room,
+    /// Where the objects lie, if the store is a local directory and nothing stands between.
+    directory: Option<PathBuf>,
+}
+
+/// What a first look at an object brings.
+pub(crate) enum Begun {
+    /// The bytes that were asked for.
+    Bytes(Bytes),
+    /// The object itself: the store is a local directory.
+    File(File),
 }
 
 /// How a bucket is used.
@@ -136,6 +149,12 @@ impl BucketBuilder {
         self
     }
 
+    /// The store is this directory, and the names of objects are paths in it.
+    pub(crate) fn directory(mut self, directory: PathBuf) -> Self {
+        self.shared.directory = Some(directory);
+        self
+    }
+
     /// The bucket.
     pub fn build(self) -> Bucket {
         Bucket { shared: Arc::new(self.shared) }
@@ -155,6 +174,7 @@ impl Bucket {
                 timer: Arc::new(NoTime),
                 throttle: None,
                 room: Room::default(),
+                directory: None,
             },
         }
     }
@@ -239,13 +259,7 @@ impl Bucket {
             let options = GetOptions { range: range.clone().map(GetRange::Bounded), ..GetOptions::default() };
             let read = async {
                 let found = self.shared.store.get_opts(&path, options).await?;
-                let length = found.range.end.saturating_sub(found.range.start);
-                match usize::try_from(length) {
-                    Ok(size) if size >= room::LEAST && wanted == Some(length) => {
-                        collect(found, self.shared.room.take(size)).await
-                    }
-                    _ => found.bytes().await,
-                }
+                self.collect(found, wanted).await
             };
             let bytes = read.await.map_err(|error| Error::store(operation, name, error))?;
             self.shared.observer.moved(operation, bytes.len() as u64);
@@ -257,6 +271,17 @@ impl Bucket {
                 Err(Error::corrupt(name, format!("{} bytes where {wanted} were asked for", bytes.len())))
             }
             _ => Ok(bytes),
+        }
+    }
+
+    /// The bytes that were found. Large pieces, if they have as many bytes as were wanted, lie in room that is used again.
+    async fn collect(&self, found: GetResult, wanted: Option<u64>) -> Result<Bytes, object_store::Error> {
+        let length = found.range.end.saturating_sub(found.range.start);
+        match usize::try_from(length) {
+            Ok(size) if size >= room::LEAST && wanted == Some(length) => {
+                collect(found, self.shared.room.take(size)).await
+            }
+            _ => found.bytes().await,
         }
     }
 
@@ -289,6 +314,71 @@ impl Bucket {
             return Ok(Bytes::new());
         }
         self.fetch(name, Some(range), false).await
+    }
+
+    /// The bytes of an object in `range`, or the object itself where it is a file: then nothing was read, and
+    /// [`read_begun`](Self::read_begun) reads it. A store that is asked over a network is asked for no more than the range.
+    ///
+    /// # Errors
+    /// As [`get_range`](Self::get_range).
+    pub(crate) async fn begin(&self, name: &str, range: Range<u64>) -> Result<Begun, Error> {
+        if range.is_empty() {
+            return Ok(Begun::Bytes(Bytes::new()));
+        }
+        let (path, operation) = (self.path(name)?, Operation::GetRange);
+        let wanted = range.end.saturating_sub(range.start);
+        let attempt = || async {
+            let options = GetOptions::default().with_range(Some(range.clone()));
+            let read = async {
+                let found = self.shared.store.get_opts(&path, options).await?;
+                match found.payload {
+                    GetResultPayload::File(file, _) => Ok(Begun::File(file)),
+                    GetResultPayload::Stream(_) => self.collect(found, Some(wanted)).await.map(Begun::Bytes),
+                }
+            };
+            let begun = read.await.map_err(|error| Error::store(operation, name, error))?;
+            self.shared.observer.moved(operation, begun.moved());
+            Ok(begun)
+        };
+        match self.run(operation, false, attempt, Begun::moved).await? {
+            Begun::Bytes(bytes) if bytes.len() as u64 != wanted => {
+                Err(Error::corrupt(name, format!("{} bytes where {wanted} were asked for", bytes.len())))
+            }
+            begun => Ok(begun),
+        }
+    }
+
+    /// The bytes in `range` of the object `name`, which [`begin`](Self::begin) gave as a file. Told and bounded as every other read; waits on
+    /// the thread of the caller, and with `runtime` for the bound on bytes per second.
+    ///
+    /// # Errors
+    /// `Corrupt` if the file ends before; otherwise as the disk says, as an error of the store.
+    pub(crate) fn read_begun(
+        &self,
+        name: &str,
+        file: &File,
+        range: Range<u64>,
+        runtime: &Handle,
+    ) -> Result<Bytes, Error> {
+        let (shared, operation) = (&*self.shared, Operation::GetRange);
+        let start = shared.timer.elapsed();
+        let wanted = range.end.saturating_sub(range.start);
+        let read = read_at(file, range.start, wanted);
+        let outcome = if read.is_ok() { Outcome::Done } else { Outcome::Failed };
+        let bytes = read.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        shared.observer.moved(operation, bytes);
+        let took = shared.timer.elapsed().saturating_sub(start);
+        shared.observer.finished(&Finished { operation, outcome, bytes, took, retries: 0 });
+        if let Some(throttle) = &shared.throttle {
+            runtime.block_on(throttle.passed(bytes, &*shared.timer));
+        }
+        match read {
+            Err(error) => Err(Error::store(operation, name, place::failed(name, error))),
+            Ok(_) if bytes != wanted => {
+                Err(Error::corrupt(name, format!("{bytes} bytes where {wanted} were asked for")))
+            }
+            Ok(bytes) => Ok(bytes),
+        }
     }
 
     /// Size and time of an object, or `None` if there is none.
@@ -373,6 +463,37 @@ impl Bucket {
     pub async fn put_file(&self, name: &str, file: &std::path::Path) -> Result<u64, Error> {
         let length = tokio::fs::metadata(file).await.map_err(|e| Error::local(file, e))?.len();
         self.put_from(name, Origin::File(file), length).await
+    }
+
+    /// Writes an object from a local file, which is gone afterwards. Where the bucket is a directory on the same file system, the file is
+    /// synced and moved there and not a byte is copied; else this is [`put_file`](Self::put_file).
+    ///
+    /// # Errors
+    /// As [`put_file`](Self::put_file).
+    pub(crate) async fn take_file(&self, name: &str, file: &std::path::Path) -> Result<u64, Error> {
+        if let Some(taken) = self.move_in(name, file).await? {
+            return Ok(taken);
+        }
+        let length = self.put_file(name, file).await?;
+        tokio::fs::remove_file(file).await.map_err(|e| Error::local(file, e))?;
+        Ok(length)
+    }
+
+    /// Moves a local file to where the object has to lie. `None` if it cannot be moved there.
+    async fn move_in(&self, name: &str, file: &std::path::Path) -> Result<Option<u64>, Error> {
+        let path = self.path(name)?;
+        let place =
+            self.shared.directory.as_deref().and_then(|directory| place::in_directory(directory, &path));
+        let Some(place) = place else { return Ok(None) };
+        let attempt = || async {
+            let (from, to) = (file.to_owned(), place.clone());
+            let moved = tokio::task::spawn_blocking(move || place::move_file(&from, &to)).await;
+            let moved = moved.map_err(io::Error::other).and_then(|moved| moved);
+            let moved = moved.map_err(|error| Error::local(&place, error))?;
+            self.shared.observer.moved(Operation::Upload, moved.unwrap_or(0));
+            Ok(moved)
+        };
+        self.run(Operation::Upload, false, attempt, |moved: &Option<u64>| moved.unwrap_or(0)).await
     }
 
     /// Writes an object that lies in the bucket `from`, under its own name there, which may be this bucket. No more than a few
@@ -508,20 +629,26 @@ fn or_empty<T>(listed: Result<Vec<T>, Error>) -> Result<Vec<T>, Error> {
     }
 }
 
+impl Begun {
+    /// Bytes that were read.
+    fn moved(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File(_) => 0,
+        }
+    }
+}
+
 /// Fills `piece`, which has room for it, with what was found.
 async fn collect(found: GetResult, mut piece: Piece) -> Result<Bytes, object_store::Error> {
     let (start, path) = (found.range.start, found.meta.location);
     let size = found.range.end.saturating_sub(start);
     match found.payload {
         GetResultPayload::File(file, _) => {
-            let read = move || read_file(&file, start, size, &mut piece.bytes).map(|()| piece);
-            let failed = |source: io::Error| object_store::Error::Generic {
-                store: "LocalFileSystem",
-                source: format!("{path}: {source}").into(),
-            };
+            let read = move || place::append(&file, start, size, &mut piece.bytes).map(|()| piece);
             let piece =
                 tokio::task::spawn_blocking(read).await.map_err(io::Error::other).and_then(|read| read);
-            piece.map(Piece::into_bytes).map_err(failed)
+            piece.map(Piece::into_bytes).map_err(|error| place::failed(path.as_ref(), error))
         }
         GetResultPayload::Stream(mut stream) => {
             while let Some(bytes) = stream.try_next().await? {
@@ -530,10 +657,4 @@ async fn collect(found: GetResult, mut piece: Piece) -> Result<Bytes, object_sto
             Ok(piece.into_bytes())
         }
     }
-}
-
-/// Appends `size` bytes from `offset`, fewer if the file ends before.
-fn read_file(mut file: &File, offset: u64, size: u64, into: &mut Vec<u8>) -> io::Result<()> {
-    file.seek(SeekFrom::Start(offset))?;
-    file.take(size).read_to_end(into).map(|_| ())
 }

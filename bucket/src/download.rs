@@ -105,7 +105,7 @@ async fn fetch_file(
         return Err(Error::corrupt(&object.name, why));
     }
     let mut out = tokio::fs::File::create(path).await.map_err(local)?;
-    save(bucket, object, &mut out, STRETCH).await.map_err(|fault| fault.at(path))?;
+    save(bucket, object, 0, &mut out, STRETCH).await.map_err(|fault| fault.at(path))?;
     out.sync_all().await.map_err(local)?;
     if let Some(expected) = known.and_then(|file| file.hash.as_ref())
         && expected.function == "SHA256"

@@ -60,9 +60,13 @@ impl Reloading {
     /// The bucket in this store, with name, prefix and settings from the configuration.
     pub fn bucket(&self) -> BucketBuilder {
         let config = self.config();
-        Bucket::builder(Arc::new(self.clone()), config.bucket_name())
+        let builder = Bucket::builder(Arc::new(self.clone()), config.bucket_name())
             .prefix(&config.prefix)
-            .settings(settings(&config))
+            .settings(settings(&config));
+        match config.store {
+            StoreConfig::Filesystem { directory } => builder.directory(directory),
+            StoreConfig::S3(_) => builder,
+        }
     }
 
     /// The configuration in use.

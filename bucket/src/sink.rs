@@ -1,14 +1,15 @@
 //! A block that goes up while it is being written, so that it never lies on the local disk as a whole.
 //!
-//! Files are written into a scratch directory. A chunk segment that is finished is read once more and checked, record by record,
-//! then uploaded in parts and removed, while the next one is written; the index goes last, so there are at most two segments and
-//! the index on the disk. Until [`UploadSink::publish`] has put `meta.json` the bucket holds half a block. A sink that is
-//! dropped before takes back what it brought, as far as it can. The calls of [`BlockSink`] wait for the store: they must come from
-//! a thread that may wait.
+//! Files are written into a scratch directory. A chunk segment that is finished goes up and is removed, while the next one is written;
+//! the index goes last, so there are at most two segments and the index on the disk. Into a directory on the same file system a file
+//! is moved, into any other store it is uploaded in parts. When all has arrived it is read back from the bucket, every record and the
+//! whole index ([`UploadSink::verify`]): what is not found sound there is never published. Until [`UploadSink::publish`] has put
+//! `meta.json` the bucket holds half a block. A sink that is dropped before takes back what it brought, as far as it can. The calls
+//! of [`BlockSink`] wait for the store: they must come from a thread that may wait.
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use sarsen_block::{BlockFile, BlockId, BlockMeta, BlockSink, BlockStats, Checks};
@@ -18,9 +19,12 @@ use tokio::task::JoinHandle;
 use crate::bucket::Bucket;
 use crate::error::Error;
 use crate::layout::Layout;
-use crate::read::{ended, segment_number};
-use crate::segment::{SegmentCount, check_segment};
+use crate::read::{Reading, ended};
 use crate::upload::{file_hash, list_files};
+use crate::verify::{Depth, Verified, verify_block};
+
+/// Of a segment so much is read back at once, in bytes.
+const STRETCH: u64 = 1 << 20;
 
 /// How an [`UploadSink`] works.
 #[derive(Debug, Clone)]
@@ -47,14 +51,15 @@ pub struct UploadSink {
     upload: Option<Upload>,
     /// What has arrived.
     files: Vec<BlockFile>,
-    chunks: SegmentCount,
+    /// What was counted in it when it was read back and found sound.
+    counted: Option<BlockStats>,
     /// Whether something may lie in the bucket that is no complete block.
     unpublished: bool,
 }
 
-/// A file on its way: what it is, and what was counted in it.
+/// A file on its way.
 #[derive(Debug)]
-struct Upload(JoinHandle<Result<(BlockFile, SegmentCount), Error>>);
+struct Upload(JoinHandle<Result<BlockFile, Error>>);
 
 impl Drop for Upload {
     fn drop(&mut self) {
@@ -148,32 +153,39 @@ impl UploadSink {
             directory,
             upload: None,
             files: Vec::new(),
-            chunks: SegmentCount::default(),
+            counted: None,
             unpublished: true,
         })
     }
 
-    /// Waits for the file on its way. When the block has been written, all of it is in the bucket then, but for its meta: so it can
-    /// be read back before it exists.
-    ///
-    /// # Errors
-    /// `Corrupt` if a segment is damaged as it lies in the scratch directory; otherwise as the disk or the store says.
-    pub async fn arrived(&mut self) -> Result<(), Error> {
+    /// Waits for the file on its way.
+    async fn arrived(&mut self) -> Result<(), Error> {
         if let Some(mut upload) = self.upload.take() {
-            let (file, chunks) = (&mut upload.0).await.map_err(|error| ended(self.options.id, error))??;
+            let file = (&mut upload.0).await.map_err(|error| ended(self.options.id, error))??;
             self.files.push(file);
-            self.chunks.add(chunks);
         }
         Ok(())
     }
 
-    /// Makes the block exist: its checksums, as the writer took them before a byte reached the disk, and then `meta.json`, from the
-    /// caller's meta with the list of files and `now_ms`, milliseconds since the Unix epoch, as the time of upload. Returns it as it
-    /// lies there. If it cannot be put, what was brought is taken back.
+    /// Reads back what was written, once all of it has arrived: every record's checksum, the whole index, and whether `meta` counts what is
+    /// there. So a block is looked at before it exists.
     ///
     /// # Errors
-    /// `Refused` if the meta has another id or no external labels, or meta or checksums are not about what was written;
-    /// otherwise as the disk or the store says.
+    /// As the disk or the store says. What is wrong with the block is no error.
+    pub async fn verify(&mut self, meta: &BlockMeta, reading: &Reading) -> Result<Verified, Error> {
+        self.arrived().await?;
+        let verified = verify_block(&self.bucket, meta, Depth::Quick, reading).await?;
+        self.counted = verified.stats.filter(|_| verified.is_sound() && !verified.gone);
+        Ok(verified)
+    }
+
+    /// Makes the block exist: its checksums, as the writer took them before a byte reached the disk, and then `meta.json`, from the
+    /// caller's meta with the list of files and `now_ms`, milliseconds since the Unix epoch, as the time of upload. Returns it as it
+    /// lies there. If it cannot be put, what was brought is taken back. What was not [verified](Self::verify) is verified before.
+    ///
+    /// # Errors
+    /// `Corrupt` if what lies in the bucket is damaged; `Refused` if the meta has another id or no external labels, or meta or checksums
+    /// are not about what was written; otherwise as the disk or the store says.
     pub async fn publish(
         mut self,
         meta: &BlockMeta,
@@ -199,7 +211,6 @@ impl UploadSink {
         if meta.id != self.options.id {
             return Err(refused(format!("the meta is that of {}", meta.id)));
         }
-        self.chunks.check(&meta.stats).map_err(refused)?;
         // Segments by number, then the index.
         self.files.sort_by(|a, b| {
             (a.rel_path == Layout::INDEX, &a.rel_path).cmp(&(b.rel_path == Layout::INDEX, &b.rel_path))
@@ -217,9 +228,42 @@ impl UploadSink {
         if lengths(&checks) != self.files.iter().map(|file| file.size_bytes).collect::<Vec<_>>() {
             return Err(refused("the checksums are those of other files".to_owned()));
         }
+        self.check_counts(&meta).await?;
         self.bucket.put(&Layout::checks(meta.id), checks.to_bytes().into()).await?;
         self.bucket.put(&Layout::meta(meta.id), meta.to_bytes().into()).await?;
         Ok(meta)
+    }
+
+    /// Holds what was counted in the bucket against what the meta says.
+    async fn check_counts(&mut self, meta: &BlockMeta) -> Result<(), Error> {
+        if self.counted.is_none() {
+            let reading = Reading {
+                scratch: self.directory.clone(),
+                stretch: STRETCH,
+                runtime: self.options.runtime.clone(),
+                fetched: Default::default(),
+            };
+            let verified = self.verify(meta, &reading).await?;
+            if let Some(fault) = verified.faults.first() {
+                let what = fault.to_string();
+                return Err(match fault.file.as_str() {
+                    Layout::META => Error::refused(meta.id.to_string(), what),
+                    file => Error::corrupt(Layout::file(meta.id, file), what),
+                });
+            }
+        }
+        let refused = |why| Error::refused(meta.id.to_string(), why);
+        let Some(found) = self.counted else { return Err(refused("it cannot be read back".to_owned())) };
+        for (what, told, found) in [
+            ("series", meta.stats.num_series, found.num_series),
+            ("chunks", meta.stats.num_chunks, found.num_chunks),
+            ("samples", meta.stats.num_samples, found.num_samples),
+        ] {
+            if told != found {
+                return Err(refused(format!("the meta says {told} {what}, {found} were written")));
+            }
+        }
+        Ok(())
     }
 
     /// Takes back what was brought, and waits until that is done.
@@ -257,52 +301,19 @@ impl Drop for UploadSink {
     }
 }
 
-/// Checks a finished file, uploads it and removes it here.
-async fn bring(
-    bucket: Bucket,
-    id: BlockId,
-    path: PathBuf,
-    file: BlockFile,
-) -> Result<(BlockFile, SegmentCount), Error> {
-    let mut chunks = SegmentCount::default();
-    if let Some(number) = segment_number(&file.rel_path) {
-        let here = path.clone();
-        let check = tokio::task::spawn_blocking(move || check_file(&here, number.saturating_sub(1)));
-        chunks =
-            check.await.map_err(|error| ended(id, error))?.map_err(|error| Error::of_block(id, error))?;
-    }
+/// Brings a finished file into the bucket; here it is gone then.
+async fn bring(bucket: Bucket, id: BlockId, path: PathBuf, file: BlockFile) -> Result<BlockFile, Error> {
     let name = Layout::file(id, &file.rel_path);
-    let written = bucket.put_file(&name, &path).await?;
+    let written = bucket.take_file(&name, &path).await?;
     if written != file.size_bytes {
         let why = format!("{written} bytes were uploaded, {} were written", file.size_bytes);
         return Err(Error::corrupt(name, why));
     }
-    tokio::fs::remove_file(&path).await.map_err(|e| Error::local(&path, e))?;
-    Ok((file, chunks))
-}
-
-fn check_file(path: &Path, number: u32) -> Result<SegmentCount, sarsen_block::Error> {
-    let what = || path.display().to_string();
-    let file = File::open(path).map_err(|e| sarsen_block::Error::io(what(), e))?;
-    let length = file.metadata().map_err(|e| sarsen_block::Error::io(what(), e))?.len();
-    check_segment(file, length, number)
+    Ok(file)
 }
 
 /// Bytes of the files that checksums are about: segments by number, then the index.
 fn lengths(checks: &Checks) -> Vec<u64> {
     let index = checks.index.iter().fold(0u64, |sum, section| sum.saturating_add(section.length));
     checks.segments.iter().map(|segment| segment.length).chain([index]).collect()
-}
-
-impl SegmentCount {
-    /// Holds what was found in the segments against what the meta says.
-    fn check(&self, told: &BlockStats) -> Result<(), String> {
-        if self.chunks != told.num_chunks {
-            return Err(format!("the meta says {} chunks, {} were written", told.num_chunks, self.chunks));
-        }
-        if !self.aggregates && self.samples != told.num_samples {
-            return Err(format!("the meta says {} samples, {} were written", told.num_samples, self.samples));
-        }
-        Ok(())
-    }
 }

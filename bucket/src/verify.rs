@@ -1,14 +1,15 @@
 //! What is wrong with blocks as they lie in the bucket, found by looking at sizes or by reading every byte.
 //!
 //! A fault is something that will not pass by asking again; what the store says meanwhile is an error of the call and no fault.
-//! Nothing is changed. Blocks are read from where they are: only the index takes room on the local disk.
+//! Nothing is changed. Blocks are read from where they are: only the index takes room on the local disk, and not even that where the
+//! store is a local directory.
 
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use sarsen_block::{BlockId, BlockMeta, Checks, Fault, Source, verify, verify_quick};
+use sarsen_block::{BlockId, BlockMeta, BlockStats, Checks, Fault, Source, verify, verify_quick};
 
 use crate::bucket::Bucket;
 use crate::error::Error;
@@ -40,6 +41,8 @@ pub struct Verified {
     pub more_faults: u64,
     /// Whether the block went away while it was read. What was found until then does not count.
     pub gone: bool,
+    /// What was counted, if every byte was read and the format was looked at.
+    pub stats: Option<BlockStats>,
 }
 
 impl Verified {
@@ -49,7 +52,7 @@ impl Verified {
     }
 
     fn of(id: BlockId, faults: Vec<Fault>) -> Self {
-        Self { id, faults, more_faults: 0, gone: false }
+        Self { id, faults, more_faults: 0, gone: false, stats: None }
     }
 }
 
@@ -97,8 +100,8 @@ async fn look(bucket: &Bucket, meta: &BlockMeta, depth: Depth, reading: &Reading
         return Err(Error::of_block(id, sarsen_block::Error::io("reading a block", error)));
     }
     let report = read.map_err(|error| Error::of_block(id, error))?;
-    let more_faults = report.more_faults;
-    Ok(Verified { more_faults, ..Verified::of(id, report.faults) })
+    let (more_faults, stats) = (report.more_faults, Some(report.stats));
+    Ok(Verified { more_faults, stats, ..Verified::of(id, report.faults) })
 }
 
 /// Holds a block against its checksums.

@@ -454,8 +454,7 @@ impl<'a> Bench<'a> {
         meta: BlockMeta,
         checks: &Checks,
     ) -> Result<BlockMeta, Failure> {
-        sink.arrived().await?;
-        let verified = verify_block(&self.shop.bucket, &meta, Depth::Quick, &self.reading()).await;
+        let verified = sink.verify(&meta, &self.reading()).await;
         let why = match verified {
             Ok(verified) if verified.gone => Some("an object of the new block is missing".to_owned()),
             Ok(verified) => verified.faults.first().map(|fault| format!("the new block: {fault}")),

@@ -1,13 +1,15 @@
 //! A block that stays in its bucket, opened for reading by threads that may wait.
 //!
-//! The index is fetched into a scratch file and read there by position; chunk segments stay where they are and are read forward
-//! ([`walk`]). So a block of any size takes the disk of its index and the memory of a few stretches. Nothing is written to the
-//! bucket. What the store says while a series is read travels through the block's error: [`Error::of_block`] gives it back.
+//! Where the store is a local directory, all objects are read by position as the files that they are ([`placed`]). Of any other the
+//! index is fetched into a scratch file and read there; chunk segments stay where they are and are read forward ([`walk`]). So a block
+//! of any size takes at most the disk of its index and the memory of a few stretches. Nothing is written to the bucket. What the store
+//! says while a series is read travels through the block's error: [`Error::of_block`] gives it back.
 
 mod cache;
 mod files;
 mod gate;
 mod limits;
+mod placed;
 mod scratch;
 mod walk;
 
@@ -20,7 +22,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use sarsen_block::{Block, BlockId, BlockMeta, CHUNK_FILE_HEADER_LEN, Source, Tombstones};
 use tokio::runtime::Handle;
 
-use crate::bucket::{Bucket, Object};
+use crate::bucket::{Begun, Bucket, Object};
 use crate::error::Error;
 
 pub use cache::{
@@ -30,6 +32,7 @@ pub use cache::{
 pub(crate) use files::{BlockObjects, segment_number};
 pub use gate::{Gate, Passage};
 pub use limits::{Budget, Ceiling, Exceeded, Filling, Held, Limits, Purpose};
+use placed::Placed;
 use scratch::ScratchFile;
 pub(crate) use scratch::{LocalFile, save};
 use walk::Forward;
@@ -40,7 +43,7 @@ const REQUESTS_IN_FLIGHT: usize = 4;
 /// How a block is read.
 #[derive(Debug, Clone)]
 pub struct Reading {
-    /// A local directory for the index; made if need be. The file in it goes with the block's last handle.
+    /// A local directory for the index, if the store is none itself; made if need be. The file in it goes with the block's last handle.
     pub scratch: PathBuf,
     /// How many bytes of a chunk segment one request brings, at least 64 KiB. Of each block two stretches are in memory while
     /// its chunks are read, and a third while one of them is still in use.
@@ -88,7 +91,7 @@ pub(crate) struct BlockSources {
 }
 
 impl BlockSources {
-    /// Fetches the index and how the segments begin.
+    /// Looks how the segments begin, and fetches the index unless it is a local file.
     pub(crate) async fn open(
         bucket: &Bucket,
         objects: &BlockObjects,
@@ -99,8 +102,14 @@ impl BlockSources {
             read_tombstones(bucket, objects.tombstones.as_ref()),
         )?;
         // Last and alone: given up halfway, it would still be making its file while the caller empties the scratch directory.
-        let index = ScratchFile::fetch(bucket, &objects.index, reading).await?;
-        Ok(Self { index: Arc::new(index), segments, tombstones })
+        let first = 0..objects.index.size.min(reading.stretch);
+        let index: Arc<dyn Source> = match bucket.begin(&objects.index.name, first).await? {
+            Begun::File(file) => Arc::new(Placed::new(bucket, &objects.index, file, reading, false)),
+            Begun::Bytes(first) => {
+                Arc::new(ScratchFile::fetch(bucket, &objects.index, first, reading).await?)
+            }
+        };
+        Ok(Self { index, segments, tombstones })
     }
 
     /// Reads how the block begins. Waits for the store.
@@ -122,8 +131,13 @@ pub(crate) async fn forward(
     reading: &Reading,
 ) -> Result<Vec<Arc<dyn Source>>, Error> {
     let open = async |object: &Object| {
-        let head = bucket.get_range(&object.name, 0..object.size.min(CHUNK_FILE_HEADER_LEN as u64)).await?;
-        Ok(Arc::new(Forward::new(bucket.clone(), object, head, reading)) as Arc<dyn Source>)
+        let head = 0..object.size.min(CHUNK_FILE_HEADER_LEN as u64);
+        Ok(match bucket.begin(&object.name, head).await? {
+            Begun::File(file) => {
+                Arc::new(Placed::new(bucket, object, file, reading, true)) as Arc<dyn Source>
+            }
+            Begun::Bytes(head) => Arc::new(Forward::new(bucket.clone(), object, head, reading)),
+        })
     };
     futures_util::stream::iter(objects).map(open).buffered(REQUESTS_IN_FLIGHT).try_collect().await
 }

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,6 +14,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::Reading;
 use crate::bucket::{Bucket, Object};
 use crate::error::Error;
+use crate::place::read_at;
 
 /// Stretches of one object that are on their way at the same time.
 const STRETCHES_IN_FLIGHT: usize = 2;
@@ -58,15 +58,24 @@ impl Drop for Place {
 }
 
 impl ScratchFile {
-    /// Copies `object` into the scratch directory.
-    pub(super) async fn fetch(bucket: &Bucket, object: &Object, reading: &Reading) -> Result<Self, Error> {
+    /// Copies `object`, which begins with `first`, into the scratch directory.
+    pub(super) async fn fetch(
+        bucket: &Bucket,
+        object: &Object,
+        first: Bytes,
+        reading: &Reading,
+    ) -> Result<Self, Error> {
         let (scratch, name) = (reading.scratch.clone(), object.name.replace('/', "."));
         // In one step that goes on to its end when nobody waits for it any more, so that no file is made after its removal.
         let made = reading.runtime.spawn_blocking(move || Self::create(&scratch, &name)).await;
         let (file, place) =
             made.unwrap_or_else(|stopped| Err(Error::local(&reading.scratch, io::Error::other(stopped))))?;
         let mut file = tokio::fs::File::from_std(file);
-        save(bucket, object, &mut file, reading.stretch).await.map_err(|fault| fault.at(&place.0))?;
+        let begun = file.write_all(&first).await;
+        begun.map_err(|e| Error::local(&place.0, e))?;
+        let at = first.len() as u64;
+        drop(first);
+        save(bucket, object, at, &mut file, reading.stretch).await.map_err(|fault| fault.at(&place.0))?;
         let file = file.into_std().await;
         Ok(Self { copy: LocalFile { file, length: object.size }, _place: place })
     }
@@ -102,9 +111,8 @@ impl Source for LocalFile {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let length = usize::try_from(range.end - range.start).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, range.start)?;
-        Ok(bytes.into())
+        let bytes = read_at(&self.file, range.start, range.end - range.start)?;
+        if bytes.len() < length { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(bytes) }
     }
 }
 
@@ -125,15 +133,16 @@ impl SaveFault {
     }
 }
 
-/// Writes a whole object into `file`, in pieces of `stretch` bytes. It is not synced.
+/// Appends an object from byte `from` on to `file`, in pieces of `stretch` bytes. It is not synced.
 pub(crate) async fn save(
     bucket: &Bucket,
     object: &Object,
+    from: u64,
     file: &mut tokio::fs::File,
     stretch: u64,
 ) -> Result<(), SaveFault> {
     let step = usize::try_from(stretch.max(1)).unwrap_or(usize::MAX);
-    let ranges = (0..object.size).step_by(step).map(|at| at..at.saturating_add(stretch).min(object.size));
+    let ranges = (from..object.size).step_by(step).map(|at| at..at.saturating_add(stretch).min(object.size));
     let pieces = ranges.map(|range| bucket.get_range(&object.name, range));
     let mut pieces = futures_util::stream::iter(pieces).buffered(STRETCHES_IN_FLIGHT);
     while let Some(piece) = pieces.try_next().await.map_err(SaveFault::Store)? {

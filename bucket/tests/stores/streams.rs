@@ -1,8 +1,10 @@
 //! Blocks that go up while they are written and are read where they lie, alike on every store.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sarsen_block::{
     Ancestry, Block, BlockId, BlockMeta, BlockSink, BlockWriter, BlockWriterOptions, Checks, Chunk, Decode,
@@ -10,9 +12,9 @@ use sarsen_block::{
     verify,
 };
 use sarsen_bucket::{
-    Bucket, Copied, Depth, Error, Layout, Lease, LeaseTerms, Leasing, MarkKind, Marker, Reading, Renewal,
-    SinkOptions, Undeleted, UploadOptions, UploadSink, Uploaded, View, copy_block, download, open_block,
-    remove, undelete, upload, verify_block,
+    Bucket, Copied, Depth, Error, Layout, Lease, LeaseTerms, Leasing, MarkKind, Marker, ObjstoreConfig,
+    Reading, Reloading, Renewal, SinkFile, SinkOptions, Undeleted, UploadOptions, UploadSink, Uploaded, View,
+    copy_block, download, open_block, remove, undelete, upload, verify_block,
 };
 use tokio::runtime::Handle;
 
@@ -96,6 +98,60 @@ pub(crate) async fn bring(
     let (sink, meta, checks, content) = blocking(move || write_block(sink, id, series)).await;
     let meta = sink.publish(&meta, &checks, 5_000).await.unwrap();
     (meta, content)
+}
+
+/// A sink that notes which file becomes which object.
+struct Noting {
+    sink: UploadSink,
+    scratch: PathBuf,
+    /// Paths in the block's folder, and the numbers of the files.
+    noted: Vec<(String, u64)>,
+}
+
+struct Noted(String, SinkFile);
+
+impl std::io::Write for Noted {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.1.write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.1.flush()
+    }
+}
+
+impl BlockSink for Noting {
+    type File = Noted;
+    fn create(&mut self, rel_path: &str) -> std::io::Result<Noted> {
+        Ok(Noted(rel_path.to_owned(), self.sink.create(rel_path)?))
+    }
+    fn finish(&mut self, Noted(rel_path, file): Noted) -> std::io::Result<()> {
+        let number = std::fs::metadata(self.scratch.join(&rel_path))?.ino();
+        self.noted.push((rel_path, number));
+        self.sink.finish(file)
+    }
+}
+
+/// What a sink has written becomes the object; what is read is the object, also when it has lost its name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_directory_nothing_is_copied() {
+    let root = tempfile::tempdir().unwrap();
+    let (place, scratch) = (root.path().join("bucket"), root.path().join("scratch"));
+    let bucket = Reloading::open(ObjstoreConfig::directory(&place)).unwrap().bucket().build();
+    let sink = UploadSink::begin(&bucket, sink_options(id(1), &scratch)).await.unwrap();
+    let sink = Noting { sink, scratch: scratch.join(id(1).to_string()), noted: Vec::new() };
+    let (sink, meta, checks, content) = blocking(move || write_block(sink, id(1), 100)).await;
+    let meta = sink.sink.publish(&meta, &checks, 5_000).await.unwrap();
+    assert!(sink.noted.len() > 4, "{:?}", sink.noted);
+    for (rel_path, number) in sink.noted {
+        let found = std::fs::metadata(place.join(Layout::file(id(1), &rel_path))).unwrap().ino();
+        assert_eq!(found, number, "{rel_path}");
+    }
+    let reading = Reading::new(root.path().join("not needed"));
+    let block = open_block(&bucket, &meta, &reading).await.unwrap();
+    remove(&bucket, id(1)).await.unwrap();
+    assert!(blocking(move || content_of(&block).unwrap()).await == content);
+    assert!(reading.fetched.load(Ordering::Relaxed) > 0);
+    assert!(!reading.scratch.exists());
 }
 
 fn files_below(directory: &Path) -> usize {

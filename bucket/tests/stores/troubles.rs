@@ -18,8 +18,8 @@ use object_store::{
 use sarsen_block::BlockMeta;
 use sarsen_bucket::{
     Advice, Bucket, BucketSettings, Copied, Depth, Error, FailingStore, Layout, Lease, LeaseTerms, Leasing,
-    NoTime, Reading, Renewal, Retry, ScrubOptions, Timer, UploadSink, View, Wait, Weather, copy_block,
-    open_block, scrub, verify_block,
+    NoTime, ObjstoreConfig, Reading, Reloading, Renewal, Retry, ScrubOptions, Timer, UploadSink, View, Wait,
+    Weather, copy_block, open_block, scrub, verify_block,
 };
 
 use crate::streams::{blocking, bring, content_of, id, sink_options, write_block};
@@ -324,15 +324,20 @@ impl Timer for Counted {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scrubbing_keeps_to_its_bandwidth() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = Reloading::open(ObjstoreConfig::directory(root.path())).unwrap();
+    for builder in [Bucket::builder(Arc::new(InMemory::new()), "timed"), directory.bucket()] {
+        let timer = Arc::new(Counted::default());
+        let bucket = builder.settings(crate::small_parts()).timer(timer.clone()).build();
+        scrubs_within_its_bandwidth(&bucket, &timer).await;
+    }
+}
+
+async fn scrubs_within_its_bandwidth(bucket: &Bucket, timer: &Counted) {
     let scratch = tempfile::tempdir().unwrap();
-    let timer = Arc::new(Counted::default());
-    let bucket = Bucket::builder(Arc::new(InMemory::new()), "timed")
-        .settings(crate::small_parts())
-        .timer(timer.clone());
-    let bucket = bucket.build();
     let mut metas = Vec::new();
     for number in 1..=3 {
-        metas.push(bring(&bucket, scratch.path(), id(number), 40).await.0);
+        metas.push(bring(bucket, scratch.path(), id(number), 40).await.0);
     }
     assert_eq!(timer.elapsed(), Duration::ZERO, "only scrubbing waits");
     let segment = Layout::file(id(2), "chunks/000001");
@@ -351,11 +356,11 @@ async fn scrubbing_keeps_to_its_bandwidth() {
             true
         };
         let begun = timer.elapsed();
-        let count = scrub(&bucket, &metas, &options, note).await.unwrap();
+        let count = scrub(bucket, &metas, &options, note).await.unwrap();
         assert_eq!((count, faulty), (3, vec![id(2)]), "{depth:?}");
         let (took, least) = (timer.elapsed() - begun, Duration::from_secs(bytes * 9 / 10 / 10_000));
         assert!(took >= least && took <= least * 2, "{depth:?}: {took:?} for {bytes}");
-        let count = scrub(&bucket, &metas, &options, |_| false).await.unwrap();
+        let count = scrub(bucket, &metas, &options, |_| false).await.unwrap();
         assert_eq!(count, 1, "ended by the caller");
     }
 }
