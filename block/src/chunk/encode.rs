@@ -88,6 +88,22 @@ pub fn encode_chunks(samples: &[Sample], options: EncodeOptions) -> Result<Vec<T
     Ok(chunks)
 }
 
+/// The same for floats without start timestamps, into XOR chunks of at most 120 samples.
+pub(crate) fn encode_floats(samples: &[(Timestamp, f64)]) -> Vec<TimedChunk> {
+    let mut bytes = Vec::new();
+    let encode = |part: &[(Timestamp, f64)]| {
+        let (Some(first), Some(last)) = (part.first(), part.last()) else { return None };
+        let mut appender = XorAppender::new();
+        bytes.clear();
+        for &(t, value) in part {
+            appender.append(&mut bytes, t, value);
+        }
+        let range = TimeRange::new(first.0, last.0);
+        Some(TimedChunk { range, chunk: Chunk::xor(appender.finish(&bytes)) })
+    };
+    samples.chunks(MOST_SAMPLES.into()).filter_map(encode).collect()
+}
+
 /// A chunk that is being written, of whatever encoding.
 struct OpenChunk {
     state: State,

@@ -18,6 +18,7 @@ use crate::sample::{Sample, SampleIter, Value};
 use crate::time::{TimeRange, Timestamp};
 
 pub use cut::{ChunkCut, HistogramCut};
+pub(crate) use encode::encode_floats;
 pub use encode::{ChunkEnd, EncodeOptions, encode_chunks};
 pub use histogram::{Appended, HistogramChunk, HistogramIter, ResetHeader};
 pub use xor::{XorAppender, XorIter};

@@ -7,7 +7,7 @@
 use crate::chunk::{ChunkIter, TimedChunk};
 use crate::error::Error;
 use crate::sample::{Sample, Value};
-use crate::series::overlap::interleave;
+use crate::series::overlap::{Float, interleave};
 use crate::series::{ChunkSet, SampleSeries, SampleSet};
 use crate::time::TimeRange;
 
@@ -110,14 +110,32 @@ pub(super) fn decode_group(group: &[TimedChunk]) -> Result<Vec<Sample>, Error> {
     Ok(samples)
 }
 
+/// The samples of each of the chunks, if all of them are floats without start timestamps.
+pub(super) fn decode_floats(group: &[TimedChunk]) -> Result<Option<Vec<Vec<Float>>>, Error> {
+    let mut runs = Vec::with_capacity(group.len());
+    for timed in group {
+        let ChunkIter::Xor(mut iter) = timed.chunk.samples()? else { return Ok(None) };
+        let mut run = Vec::with_capacity(room_for(timed)?);
+        while let Some(sample) = iter.next()? {
+            run.push(sample);
+        }
+        runs.push(run);
+    }
+    Ok(Some(runs))
+}
+
+/// How many samples a chunk can have. A sample takes at least a bit, so a damaged count cannot ask for much memory.
+fn room_for(timed: &TimedChunk) -> Result<usize, Error> {
+    let most = timed.chunk.data.len().saturating_mul(8);
+    Ok(most.min(timed.chunk.num_samples()?.into()))
+}
+
 /// Appends the samples of `timed` in `range`.
 pub(super) fn decode_one(timed: &TimedChunk, range: TimeRange, into: &mut Vec<Sample>) -> Result<(), Error> {
     if !timed.range.overlaps(range) {
         return Ok(());
     }
-    // A sample takes at least a bit, so a damaged count cannot ask for much memory.
-    let most = timed.chunk.data.len().saturating_mul(8);
-    into.reserve(most.min(timed.chunk.num_samples()?.into()));
+    into.reserve(room_for(timed)?);
     match timed.chunk.samples()? {
         ChunkIter::Xor(mut iter) => {
             while let Some((t, value)) = iter.next()? {

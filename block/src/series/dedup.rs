@@ -5,40 +5,49 @@
 //! of Thanos' compactor for samples of one kind, to the last sample, so its weakness too: what the replica not in use has near its end may
 //! be passed over. More than two replicas are folded, one after the other.
 
-use std::iter::Peekable;
-use std::vec::IntoIter;
-
-use crate::sample::Sample;
+use crate::series::overlap::Timed;
 use crate::time::Timestamp;
 
 /// By how much the replica that does not begin is passed over: as no step is known yet, one of common length, in milliseconds.
 const FIRST_PENALTY: i64 = 5000;
 
 /// One of the two replicas.
-struct Side {
-    samples: Peekable<IntoIter<Sample>>,
+struct Side<'a, S> {
+    /// What is left of it.
+    samples: &'a [S],
     penalty: i64,
 }
 
-impl Side {
-    fn new(samples: Vec<Sample>) -> Self {
-        Self { samples: samples.into_iter().peekable(), penalty: 0 }
+impl<'a, S: Timed> Side<'a, S> {
+    const fn new(samples: &'a [S]) -> Self {
+        Self { samples, penalty: 0 }
     }
 
     /// Time of the next sample.
-    fn time(&mut self) -> Option<Timestamp> {
-        self.samples.peek().map(|sample| sample.t)
+    fn time(&self) -> Option<Timestamp> {
+        self.samples.first().map(Timed::time)
     }
 
     /// Passes over what is not to be used behind `last`.
     fn pass(&mut self, last: Timestamp) {
         let from = last.saturating_add(1).saturating_add(self.penalty);
-        while self.samples.next_if(|sample| sample.t < from).is_some() {}
+        while let [first, rest @ ..] = self.samples
+            && first.time() < from
+        {
+            self.samples = rest;
+        }
+    }
+
+    /// Takes the next sample.
+    fn next(&mut self) -> Option<&'a S> {
+        let (first, rest) = self.samples.split_first()?;
+        self.samples = rest;
+        Some(first)
     }
 }
 
 /// The samples of `base` and `other`, each with rising times, as one such run. Where both are as good, those of `base` are used.
-pub(super) fn believable(base: Vec<Sample>, other: Vec<Sample>) -> Vec<Sample> {
+pub(super) fn believable<S: Timed>(base: &[S], other: &[S]) -> Vec<S> {
     let mut used = Vec::with_capacity(base.len().max(other.len()));
     let (mut a, mut b) = (Side::new(base), Side::new(other));
     let mut last: Option<Timestamp> = None;
@@ -54,20 +63,21 @@ pub(super) fn believable(base: Vec<Sample>, other: Vec<Sample>) -> Vec<Sample> {
             (Some(ta), Some(tb)) if ta <= tb => (&mut a, Some(&mut b)),
             (Some(_), Some(_)) => (&mut b, Some(&mut a)),
         };
-        let Some(sample) = winner.samples.next() else { return used };
+        let Some(sample) = winner.next() else { return used };
         winner.penalty = 0;
         if let Some(loser) = loser {
-            let step = |last: Timestamp| sample.t.saturating_sub(last).saturating_mul(2);
+            let step = |last: Timestamp| sample.time().saturating_sub(last).saturating_mul(2);
             loser.penalty = last.map_or(FIRST_PENALTY, step);
         }
-        last = Some(sample.t);
-        used.push(sample);
+        last = Some(sample.time());
+        used.push(sample.clone());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample::Sample;
     use proptest::prelude::*;
 
     fn run(samples: &[(i64, i64)]) -> Vec<Sample> {
@@ -79,7 +89,7 @@ mod tests {
         let a = run(&[(0, 1), (10_000, 2), (20_000, 3), (50_000, 6), (60_000, 7)]);
         let b: Vec<_> = (0..7).map(|i| (1_000 + i * 10_000, (i + 1) * 10)).collect();
         let expected = run(&[(0, 1), (10_000, 2), (20_000, 3), (41_000, 50), (51_000, 60), (61_000, 70)]);
-        assert_eq!(believable(a, run(&b)), expected);
+        assert_eq!(believable(&a, &run(&b)), expected);
     }
 
     /// As in Thanos: the first sample of the other lies within the penalty, and then there is no step in which it might win.
@@ -87,7 +97,7 @@ mod tests {
     fn the_tail_of_the_other_may_be_passed_over() {
         let a = run(&[(0, 1), (10_000, 2), (20_000, 3)]);
         let b = run(&[(0, 5), (10_000, 6), (20_000, 7), (30_000, 8)]);
-        assert_eq!(believable(a.clone(), b), a);
+        assert_eq!(believable(&a, &b), a);
     }
 
     /// The rule as it is told in words, with both replicas kept whole and looked through anew at each step.
@@ -125,7 +135,7 @@ mod tests {
             b in proptest::collection::btree_map(0i64..60_000, 10i64..19, 0..60),
         ) {
             let (a, b): (Vec<_>, Vec<_>) = (a.into_iter().collect(), b.into_iter().collect());
-            prop_assert_eq!(believable(run(&a), run(&b)), run(&model(&a, &b)));
+            prop_assert_eq!(believable(&run(&a), &run(&b)), run(&model(&a, &b)));
         }
     }
 }

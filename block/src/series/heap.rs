@@ -6,24 +6,27 @@
 
 /// Things, the least first by `less`.
 #[derive(Debug)]
-pub(crate) struct Heap<T> {
+pub(crate) struct Heap<T, L> {
     things: Vec<T>,
-    less: fn(&T, &T) -> bool,
+    less: L,
 }
 
-impl<T> Heap<T> {
-    pub(crate) const fn new(less: fn(&T, &T) -> bool) -> Self {
+impl<T, L: Fn(&T, &T) -> bool> Heap<T, L> {
+    pub(crate) const fn new(less: L) -> Self {
         Self { things: Vec::new(), less }
     }
 
+    #[inline]
     pub(crate) fn first(&self) -> Option<&T> {
         self.things.first()
     }
 
+    #[inline]
     fn less(&self, i: usize, j: usize) -> bool {
         matches!((self.things.get(i), self.things.get(j)), (Some(a), Some(b)) if (self.less)(a, b))
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, thing: T) {
         self.things.push(thing);
         let mut child = self.things.len() - 1;
@@ -37,6 +40,7 @@ impl<T> Heap<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<T> {
         if self.things.is_empty() {
             return None;

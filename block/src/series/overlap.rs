@@ -10,6 +10,44 @@ use crate::sample::{Sample, Value};
 use crate::series::heap::Heap;
 use crate::time::Timestamp;
 
+/// What a run is made of: samples of any kind, or, where all are floats, no more than these are.
+pub(super) trait Timed: Clone {
+    /// When.
+    fn time(&self) -> Timestamp;
+
+    /// The same, but it says nothing of counters that went on: the sample before it is not the one it was told of.
+    fn told_apart(&self) -> Self;
+}
+
+impl Timed for Sample {
+    fn time(&self) -> Timestamp {
+        self.t
+    }
+
+    fn told_apart(&self) -> Self {
+        let mut sample = self.clone();
+        if let Value::Histogram(histogram) = &mut sample.value
+            && histogram.hint != ResetHint::Gauge
+        {
+            histogram.hint = ResetHint::Unknown;
+        }
+        sample
+    }
+}
+
+/// A float without a start timestamp.
+pub(crate) type Float = (Timestamp, f64);
+
+impl Timed for Float {
+    fn time(&self) -> Timestamp {
+        self.0
+    }
+
+    fn told_apart(&self) -> Self {
+        *self
+    }
+}
+
 /// One of the runs that are waiting: where it stands, and the time there.
 #[derive(Debug, Clone, Copy)]
 struct Waiting {
@@ -20,52 +58,43 @@ struct Waiting {
 
 /// The samples of `runs`, each with rising times, appended to `into` with rising times and each time once. Prometheus
 /// begins with the second of its chunks, so the caller puts the first of them last.
-pub(super) fn interleave(runs: &[Vec<Sample>], into: &mut Vec<Sample>) {
-    let sample = |run: usize, at: usize| runs.get(run).and_then(|run| run.get(at));
-    let mut heap = Heap::new(|a: &Waiting, b| a.time < b.time);
+pub(super) fn interleave<S: Timed>(runs: &[Vec<S>], into: &mut Vec<S>) {
+    let run_of = |run: usize| runs.get(run).map_or(&[][..], Vec::as_slice);
+    let mut heap = Heap::new(|a: &Waiting, b: &Waiting| a.time < b.time);
     for run in 1..runs.len() {
-        if let Some(first) = sample(run, 0) {
-            heap.push(Waiting { time: first.t, run, at: 0 });
+        if let Some(first) = run_of(run).first() {
+            heap.push(Waiting { time: first.time(), run, at: 0 });
         }
     }
     let mut last = None;
     let (mut run, mut next) = (0, 0);
+    let mut samples = run_of(run);
     // Whether the sample before the next one comes from another run.
     let mut turned = true;
+    let told = |sample: &S, turned: bool| if turned { sample.told_apart() } else { sample.clone() };
     loop {
-        let found = sample(run, next);
-        if let Some(found) = found {
-            let at = next;
+        if let Some(found) = samples.get(next) {
+            let (at, time) = (next, found.time());
             next += 1;
-            if last == Some(found.t) {
+            if last == Some(time) {
                 continue;
             }
-            if heap.first().is_none_or(|first| found.t < first.time) {
-                last = Some(found.t);
-                into.push(told_apart(found, turned));
+            if heap.first().is_none_or(|first| time < first.time) {
+                last = Some(time);
+                into.push(told(found, turned));
                 turned = false;
                 continue;
             }
-            heap.push(Waiting { time: found.t, run, at });
+            heap.push(Waiting { time, run, at });
         }
         let Some(first) = heap.pop() else { return };
         (run, next) = (first.run, first.at + 1);
+        samples = run_of(run);
         turned = true;
         if last != Some(first.time) {
             last = Some(first.time);
-            into.extend(sample(first.run, first.at).map(|found| told_apart(found, turned)));
+            into.extend(samples.get(first.at).map(|found| told(found, turned)));
             turned = false;
         }
     }
-}
-
-/// `sample`, which says nothing of counters that went on if the one before it is not the one it was told of.
-fn told_apart(sample: &Sample, turned: bool) -> Sample {
-    let mut sample = sample.clone();
-    if let (true, Value::Histogram(histogram)) = (turned, &mut sample.value)
-        && histogram.hint != ResetHint::Gauge
-    {
-        histogram.hint = ResetHint::Unknown;
-    }
-    sample
 }

@@ -8,13 +8,14 @@
 //! Here each kind of samples is deduplicated in itself, and all of them are kept; where two kinds are left at one time, that of the
 //! chunk that begins first.
 
-use crate::chunk::{Chunk, EncodeOptions, Encoding, TimedChunk, encode_chunks};
+use crate::chunk::{Chunk, ChunkEnd, EncodeOptions, Encoding, TimedChunk, encode_chunks, encode_floats};
 use crate::error::Error;
 use crate::sample::Sample;
 use crate::series::aggregates::Aggregates;
-use crate::series::decode::{decode_group, decode_one};
+use crate::series::decode::{decode_floats, decode_group, decode_one};
 use crate::series::dedup::believable;
 use crate::series::heap::Heap;
+use crate::series::overlap::interleave;
 use crate::time::TimeRange;
 
 /// What happens to the samples of chunks that overlap.
@@ -94,7 +95,7 @@ impl<P> Run<P> {
 }
 
 /// Takes the first chunk of all, and from which run it is; its run goes back without it.
-fn pop<P>(heap: &mut Heap<Run<P>>) -> Option<(usize, Piece<P>)> {
+fn pop<P, L: Fn(&Run<P>, &Run<P>) -> bool>(heap: &mut Heap<Run<P>, L>) -> Option<(usize, Piece<P>)> {
     let Run { number, first, mut others } = heap.pop()?;
     if let Some(next) = others.next() {
         heap.push(Run { number, first: next, others });
@@ -143,12 +144,13 @@ pub(crate) fn compact<D: Desk>(
                 }
             }
             Err(group) => {
-                let samples = match how.overlap {
-                    Overlap::Chain => decode_group(&group),
-                    Overlap::Penalty => deduplicated(&group),
+                let merged = match merged_floats(&group, how) {
+                    Ok(Some(merged)) => Ok(merged),
+                    Ok(None) => merged_samples(&group, how),
+                    Err(error) => Err(error),
                 };
-                let samples = samples.map_err(|error| culprit(&group, &numbers, error, &*desk))?;
-                let mut encoded = encode_chunks(&samples, how.encode)?.into_iter();
+                let merged = merged.map_err(|error| culprit(&group, &numbers, error, &*desk))?;
+                let mut encoded = merged.into_iter();
                 if let Some(first) = encoded.next() {
                     desk.put(first.into())?;
                 }
@@ -181,6 +183,34 @@ fn fetched<D: Desk>(piece: Piece<D::Place>, desk: &mut D) -> Result<TimedChunk, 
     Ok(TimedChunk { range: piece.range, chunk })
 }
 
+/// Chunks that hang together by overlapping, as chunks that do not.
+fn merged_samples(group: &[TimedChunk], how: Recode<'_>) -> Result<Vec<TimedChunk>, Error> {
+    let samples = match how.overlap {
+        Overlap::Chain => decode_group(group),
+        Overlap::Penalty => deduplicated(group),
+    };
+    encode_chunks(&samples?, how.encode)
+}
+
+/// The same for the usual ones, in a third of the time: floats without start timestamps are a time and a number each. `None` if
+/// there are others among them.
+fn merged_floats(group: &[TimedChunk], how: Recode<'_>) -> Result<Option<Vec<TimedChunk>>, Error> {
+    if how.encode != (EncodeOptions { xor2: false, end: ChunkEnd::Samples }) {
+        return Ok(None);
+    }
+    let Some(mut runs) = decode_floats(group)? else { return Ok(None) };
+    let merged = match how.overlap {
+        Overlap::Chain => {
+            runs.rotate_left(1);
+            let mut merged = Vec::with_capacity(runs.iter().map(Vec::len).max().unwrap_or(0));
+            interleave(&runs, &mut merged);
+            merged
+        }
+        Overlap::Penalty => runs.into_iter().reduce(|used, run| believable(&used, &run)).unwrap_or_default(),
+    };
+    Ok(Some(encode_floats(&merged)))
+}
+
 /// What samples have to have in common to be replicas of one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -208,7 +238,7 @@ fn deduplicated(group: &[TimedChunk]) -> Result<Vec<Sample>, Error> {
         decode_one(timed, TimeRange::ALL, &mut run)?;
         let kind = Kind::of(timed.chunk.encoding);
         match kinds.iter_mut().find(|(known, _)| *known == kind) {
-            Some((_, samples)) => *samples = believable(std::mem::take(samples), run),
+            Some((_, samples)) => *samples = believable(samples, &run),
             None => kinds.push((kind, run)),
         }
     }
