@@ -1,7 +1,8 @@
 //! The roles of Sarsen.
 //!
 //! A library behind thin programs: one door per program, built from features so that each links only what its roles
-//! need. [`run_sarsen`] is every role behind one name, [`run_receive`] the receiver alone, [`run_compact`] the compactor alone.
+//! need. [`run_sarsen`] is every role behind one name, [`run_receive`] the receiver alone,
+//! [`run_store`] the store gateway alone, [`run_compact`] the compactor alone.
 //!
 //! | room | its one sentence |
 //! |---|---|
@@ -80,6 +81,15 @@ const COMPACT: cli::Command = cli::Command {
     run: app::run_compact,
 };
 
+#[cfg(feature = "store")]
+const STORE: cli::Command = cli::Command {
+    name: "store",
+    about: "Serves the blocks of an object store over the StoreAPI.",
+    arguments: "",
+    table: config::store::table,
+    run: app::run_store,
+};
+
 /// Every role and tool of this build behind one name; without a command, `standalone`. Arguments begin with the
 /// program's name.
 #[cfg(any(feature = "standalone", feature = "tools"))]
@@ -95,6 +105,8 @@ pub fn run_sarsen(args: impl Iterator<Item = OsString>) -> ExitCode {
     });
     #[cfg(feature = "receive")]
     commands.push(RECEIVE);
+    #[cfg(feature = "store")]
+    commands.push(STORE);
     #[cfg(feature = "compact")]
     commands.push(COMPACT);
     #[cfg(feature = "tools")]
@@ -106,6 +118,12 @@ pub fn run_sarsen(args: impl Iterator<Item = OsString>) -> ExitCode {
 #[cfg(feature = "receive")]
 pub fn run_receive(args: impl Iterator<Item = OsString>) -> ExitCode {
     cli::run("sarsen-receive", &[RECEIVE], "receive", args)
+}
+
+/// The store gateway alone; the word `store` may lead the arguments. Arguments begin with the program's name.
+#[cfg(feature = "store")]
+pub fn run_store(args: impl Iterator<Item = OsString>) -> ExitCode {
+    cli::run("sarsen-store", &[STORE], "store", args)
 }
 
 /// The compactor alone; the word `compact` may lead the arguments. Arguments begin with the program's name.

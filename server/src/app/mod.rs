@@ -4,6 +4,8 @@
 mod compact;
 #[cfg(feature = "receive")]
 mod receive;
+#[cfg(feature = "store")]
+mod store;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -28,6 +30,8 @@ pub(crate) use receive::flush_stopped;
 pub(crate) use receive::run_receive;
 #[cfg(feature = "standalone")]
 pub(crate) use receive::run_standalone;
+#[cfg(feature = "store")]
+pub(crate) use store::run_store;
 
 fn block_on<T>(role: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

@@ -117,7 +117,6 @@ pub(crate) enum State {
     /// A round is under way.
     Working,
     /// It answers requests.
-    #[allow(dead_code, reason = "said by roles that only read")]
     Serving,
     /// It waits for the next round.
     Waiting {

@@ -3,8 +3,6 @@
 //! [`StoreConfig`] is what the rest of the server sees. Bounds of time that are given from now are worked out anew for each look
 //! at the bucket.
 
-#![allow(dead_code, reason = "the role is built once there is a gRPC listener")]
-
 use std::path::PathBuf;
 
 use sarsen_bucket::Selector;

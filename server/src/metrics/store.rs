@@ -2,8 +2,6 @@
 //!
 //! Names, labels and bounds are Thanos'. Requests without a tenant count for the one that Thanos names.
 
-#![allow(dead_code, reason = "the role is built once there is a gRPC listener")]
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -96,7 +96,7 @@ async fn of_block(
 ) -> Result<u64, Failure> {
     progress.at(&meta.id.to_string());
     let found = verify_block(bucket, meta, depth, &Reading::new(scratch)).await.map_err(failed)?;
-    let Verified { id, faults, more_faults, gone } = &found;
+    let Verified { id, faults, more_faults, gone, .. } = &found;
     progress.clear();
     on_stdout(|out| {
         if *gone {
