@@ -77,8 +77,9 @@ pub use observer::{BucketObserver, Finished, NoTime, Operation, Outcome, Timer, 
 pub use ranges::{DEFAULT_GAP, coalesce, get_ranges};
 pub use read::{
     BlockPart, BreakerOptions, BucketCacheOptions, Budget, Cache, CacheContext, CacheObserver, CacheOptions,
-    CacheStore, Ceiling, Exceeded, Filling, Gate, Held, IndexCacheOptions, Item, ItemSize, Limits,
-    MemcachedOptions, MemoryOptions, Passage, Purpose, Reading, RemoteOutcome, Uncounted, open_block,
+    CacheStore, Ceiling, Exceeded, Filling, Gate, HeaderCache, HeaderObserver, Held, IndexCacheOptions, Item,
+    ItemSize, Limits, MemcachedOptions, MemoryOptions, OpenHeaders, Passage, Purpose, Reading, RemoteOutcome,
+    Uncounted, UncountedHeaders, open_block,
 };
 pub use reload::{Reload, Reloading};
 pub use remove::remove;

@@ -2,7 +2,8 @@
 //!
 //! A folder named by a block id is a complete block if it has a `meta.json` that can be read and that names the same id. Without
 //! one it is a half block: an upload on its way, one that was broken off, or a block being removed. A meta that cannot be read
-//! sets the block aside with the reason. Metas never change once written, so a [`Fetcher`] reads each only once.
+//! sets the block aside with the reason. A [`Fetcher`] remembers what it read, and reads again only what was not usable and what the
+//! listing shows with another size or time; `read/catalogue.rs` keeps its memory in a file.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,10 +11,11 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt};
 use sarsen_block::{BlockId, BlockMeta};
 
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, Object};
 use crate::error::Error;
 use crate::layout::Layout;
 use crate::marker::{MarkKind, Marker};
+use crate::read::Cache;
 
 /// Folders that are read at the same time.
 const READS_IN_FLIGHT: usize = 20;
@@ -71,99 +73,225 @@ impl View {
     }
 }
 
-/// Looks at a bucket again and again, and remembers the metas.
+/// Looks at a bucket again and again, and remembers metas and marks.
 #[derive(Debug, Default)]
 pub struct Fetcher {
-    known: BTreeMap<BlockId, Arc<BlockMeta>>,
+    pub(crate) known: BTreeMap<BlockId, Known>,
+}
+
+/// What was read of a block's folder.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// The meta, or why it is not usable.
+    pub(crate) meta: Option<Noted<Arc<BlockMeta>>>,
+    /// The marks, or why they cannot be read.
+    pub(crate) marks: Vec<(MarkKind, Noted<Marker>)>,
+}
+
+/// What an object said when it looked like this in the listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Noted<T> {
+    pub(crate) stamp: Stamp,
+    pub(crate) content: Result<T, String>,
+}
+
+/// An object that is written anew has another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) size: u64,
+    pub(crate) modified_ms: i64,
 }
 
 /// What the listing says of a folder.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Folder {
-    has_meta: bool,
-    marks: Vec<MarkKind>,
+    meta: Option<Object>,
+    marks: Vec<(MarkKind, Object)>,
     newest_ms: Option<i64>,
 }
 
-/// What a folder turned out to be.
-enum Found {
-    Block(Arc<BlockMeta>),
-    Partial(Partial),
+impl Stamp {
+    const fn of(object: &Object) -> Self {
+        Self { size: object.size, modified_ms: object.modified_ms }
+    }
 }
 
-#[derive(Debug, Default)]
-struct Marks {
-    good: Vec<Marker>,
-    bad: Vec<(String, String)>,
+impl<T> Noted<T> {
+    /// Whether the object that looks like this says what was noted. What was not usable is read again on each look: it is
+    /// mended by writing over it, perhaps within the same second and with the same size.
+    fn is_of(&self, stamp: Stamp) -> bool {
+        self.stamp == stamp && self.content.is_ok()
+    }
 }
 
 impl Fetcher {
-    /// The bucket as it is now. One listing of everything, then the metas that are new and all marks.
+    /// The bucket as it is now. One listing of everything, then the metas and marks that are new or have changed.
     ///
     /// # Errors
     /// As the store says: a view is whole or there is none. Damage to single blocks is part of the view.
     pub async fn fetch(&mut self, bucket: &Bucket) -> Result<View, Error> {
-        let mut folders: BTreeMap<BlockId, Folder> = BTreeMap::new();
-        for object in bucket.list("").await? {
-            let Some((id, file)) = Layout::split(&object.name) else { continue };
-            let folder = folders.entry(id).or_default();
-            folder.has_meta |= file == Layout::META;
-            folder.marks.extend(MarkKind::of_file_name(file));
-            folder.newest_ms = folder.newest_ms.max(Some(object.modified_ms));
+        let objects = bucket.list("").await?;
+        self.look(bucket, None, objects).await
+    }
+
+    /// As [`fetch`](Self::fetch), but listing and contents come from `cache` as long as it believes them.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn fetch_through(&mut self, bucket: &Bucket, cache: &Cache) -> Result<View, Error> {
+        let objects = cache.list(bucket, "").await?;
+        self.look(bucket, Some(cache), objects).await
+    }
+
+    /// The bucket as it was last seen, without a look. Folders that had no meta are not in it.
+    pub fn seen(&self) -> View {
+        let mut view = View::default();
+        for (id, known) in &self.known {
+            view.add(*id, known, None);
         }
-        let known = &self.known;
-        let looked: Vec<(BlockId, Found, Marks)> = futures_util::stream::iter(folders)
-            .map(async |(id, folder)| {
-                let marks = read_marks(bucket, id, &folder.marks).await?;
-                let found = match known.get(&id) {
-                    Some(meta) if folder.has_meta => Found::Block(Arc::clone(meta)),
-                    _ => look_at(bucket, id, &folder).await?,
-                };
-                Ok::<_, Error>((id, found, marks))
+        view.bad_marks.sort_unstable();
+        view
+    }
+
+    async fn look(
+        &mut self,
+        bucket: &Bucket,
+        cache: Option<&Cache>,
+        objects: Vec<Object>,
+    ) -> Result<View, Error> {
+        let folders = folders(objects);
+        let is_current =
+            |id: &BlockId, folder: &Folder| self.known.get(id).is_some_and(|known| known.is_current(folder));
+        let changed: Vec<(BlockId, Folder, Option<Known>)> = folders
+            .iter()
+            .filter(|(id, folder)| !is_current(id, folder))
+            .map(|(id, folder)| (*id, folder.clone(), self.known.get(id).cloned()))
+            .collect();
+        let read: Vec<(BlockId, Known)> = futures_util::stream::iter(changed)
+            .map(async |(id, folder, before)| {
+                Ok::<_, Error>((id, read_folder(bucket, cache, id, &folder, before.as_ref()).await?))
             })
             .buffer_unordered(READS_IN_FLIGHT)
             .try_collect()
             .await?;
+        self.known.retain(|id, _| folders.contains_key(id));
+        self.known.extend(read);
         let mut view = View::default();
-        for (id, found, marks) in looked {
-            match found {
-                Found::Block(meta) => drop(view.blocks.insert(id, meta)),
-                Found::Partial(partial) => drop(view.partial.insert(id, partial)),
-            }
-            if !marks.good.is_empty() {
-                view.marks.insert(id, marks.good);
-            }
-            view.bad_marks.extend(marks.bad);
+        for (id, folder) in &folders {
+            let nothing = Known::default();
+            view.add(*id, self.known.get(id).unwrap_or(&nothing), folder.newest_ms);
         }
         view.bad_marks.sort_unstable();
-        self.known.clone_from(&view.blocks);
         Ok(view)
     }
 }
 
-async fn look_at(bucket: &Bucket, id: BlockId, folder: &Folder) -> Result<Found, Error> {
-    let newest_ms = folder.newest_ms;
-    let text = if folder.has_meta { bucket.get_if_exists(&Layout::meta(id)).await? } else { None };
-    let why = match text.as_deref().map(BlockMeta::parse) {
-        None => return Ok(Found::Partial(Partial::NoMeta { newest_ms })),
-        Some(Ok(meta)) if meta.id == id => return Ok(Found::Block(Arc::new(meta))),
-        Some(Ok(meta)) => format!("the meta names the block {}", meta.id),
-        Some(Err(error)) => error.to_string(),
-    };
-    Ok(Found::Partial(Partial::BadMeta { why, newest_ms }))
-}
-
-async fn read_marks(bucket: &Bucket, id: BlockId, kinds: &[MarkKind]) -> Result<Marks, Error> {
-    let mut marks = Marks::default();
-    for kind in kinds {
-        let name = Layout::mark(id, *kind);
-        match Marker::get(bucket, id, *kind).await {
-            Ok(Some(mark)) if mark.id == id => marks.good.push(mark),
-            Ok(Some(mark)) => marks.bad.push((name, format!("names the block {}", mark.id))),
-            Ok(None) => {}
-            Err(Error::Corrupt { why, .. }) => marks.bad.push((name, why)),
-            Err(error) => return Err(error),
+impl View {
+    fn add(&mut self, id: BlockId, known: &Known, newest_ms: Option<i64>) {
+        match known.meta.as_ref().map(|meta| &meta.content) {
+            Some(Ok(meta)) => drop(self.blocks.insert(id, Arc::clone(meta))),
+            Some(Err(why)) => {
+                drop(self.partial.insert(id, Partial::BadMeta { why: why.clone(), newest_ms }));
+            }
+            None => drop(self.partial.insert(id, Partial::NoMeta { newest_ms })),
+        }
+        let mut good = Vec::new();
+        for (kind, mark) in &known.marks {
+            match &mark.content {
+                Ok(mark) => good.push(mark.clone()),
+                Err(why) => self.bad_marks.push((Layout::mark(id, *kind), why.clone())),
+            }
+        }
+        if !good.is_empty() {
+            self.marks.insert(id, good);
         }
     }
-    Ok(marks)
+}
+
+impl Known {
+    /// Whether the folder holds what was read, and nothing else that is read.
+    fn is_current(&self, folder: &Folder) -> bool {
+        let meta = match (&self.meta, &folder.meta) {
+            (Some(meta), Some(object)) => meta.is_of(Stamp::of(object)),
+            (None, None) => true,
+            _ => false,
+        };
+        let same = |(mark, (kind, object)): (&(MarkKind, Noted<Marker>), &(MarkKind, Object))| {
+            mark.0 == *kind && mark.1.is_of(Stamp::of(object))
+        };
+        meta && self.marks.len() == folder.marks.len() && self.marks.iter().zip(&folder.marks).all(same)
+    }
+
+    fn mark(&self, kind: MarkKind, stamp: Stamp) -> Option<&Noted<Marker>> {
+        let (_, mark) = self.marks.iter().find(|(own, mark)| *own == kind && mark.is_of(stamp))?;
+        Some(mark)
+    }
+}
+
+fn folders(objects: Vec<Object>) -> BTreeMap<BlockId, Folder> {
+    let mut folders: BTreeMap<BlockId, Folder> = BTreeMap::new();
+    for object in objects {
+        let Some((id, file)) = Layout::split(&object.name) else { continue };
+        let (is_meta, mark) = (file == Layout::META, MarkKind::of_file_name(file));
+        let folder = folders.entry(id).or_default();
+        folder.newest_ms = folder.newest_ms.max(Some(object.modified_ms));
+        match mark {
+            Some(kind) => folder.marks.push((kind, object)),
+            None if is_meta => folder.meta = Some(object),
+            None => {}
+        }
+    }
+    folders
+}
+
+/// Reads what is not as it was before. What is gone meanwhile is not there.
+async fn read_folder(
+    bucket: &Bucket,
+    cache: Option<&Cache>,
+    id: BlockId,
+    folder: &Folder,
+    before: Option<&Known>,
+) -> Result<Known, Error> {
+    let read = async |object: &Object| match cache {
+        Some(cache) => cache.content_of(bucket, object).await,
+        None => bucket.get_if_exists(&object.name).await,
+    };
+    let mut known = Known::default();
+    if let Some(object) = &folder.meta {
+        let stamp = Stamp::of(object);
+        let before = before.and_then(|before| before.meta.as_ref()).filter(|meta| meta.is_of(stamp));
+        known.meta = match before {
+            Some(meta) => Some(meta.clone()),
+            None => read(object).await?.map(|text| Noted { stamp, content: read_meta(id, &text) }),
+        };
+    }
+    for (kind, object) in &folder.marks {
+        let stamp = Stamp::of(object);
+        let mark = match before.and_then(|before| before.mark(*kind, stamp)) {
+            Some(mark) => Some(mark.clone()),
+            None => match read(object).await? {
+                Some(text) => Some(Noted { stamp, content: read_mark(id, *kind, &text)? }),
+                None => None,
+            },
+        };
+        known.marks.extend(mark.map(|mark| (*kind, mark)));
+    }
+    Ok(known)
+}
+
+fn read_meta(id: BlockId, text: &[u8]) -> Result<Arc<BlockMeta>, String> {
+    match BlockMeta::parse(text) {
+        Ok(meta) if meta.id == id => Ok(Arc::new(meta)),
+        Ok(meta) => Err(format!("the meta names the block {}", meta.id)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn read_mark(id: BlockId, kind: MarkKind, text: &[u8]) -> Result<Result<Marker, String>, Error> {
+    match Marker::parse(kind, text) {
+        Ok(mark) if mark.id == id => Ok(Ok(mark)),
+        Ok(mark) => Ok(Err(format!("names the block {}", mark.id))),
+        Err(Error::Corrupt { why, .. }) => Ok(Err(why)),
+        Err(error) => Err(error),
+    }
 }

@@ -238,15 +238,25 @@ async fn damage_is_part_of_the_view() {
     // What is known is not read again.
     let before = (store.fail_at(0, false), store.calls()).1;
     assert_eq!(fetcher.fetch(&bucket).await.unwrap(), view);
-    let again = store.calls() - before;
-    let fresh = {
-        store.fail_at(0, false);
-        View::fetch(&bucket).await.unwrap();
-        store.calls()
-    };
-    assert!(again < fresh, "{again} calls, {fresh} for a first look");
+    assert_eq!(store.calls() - before, 4, "the listing, two bad metas and a bad mark");
+    // What has changed is: a mark that is taken off, one that comes, a meta that is mended.
+    Marker::remove(&bucket, id(4), MarkKind::Deletion).await.unwrap();
+    put(Layout::mark(id(4), MarkKind::NoDownsample), "no mark either").await;
+    put(Layout::meta(id(2)), std::str::from_utf8(&meta(id(2)).to_bytes()).unwrap()).await;
+    store.fail_at(0, false);
+    let changed = fetcher.fetch(&bucket).await.unwrap();
+    assert_eq!(store.calls(), 5, "the bad mark and the new one, two metas, the listing");
+    assert_eq!(changed, View::fetch(&bucket).await.unwrap());
+    assert!(changed.blocks.contains_key(&id(2)) && changed.mark(id(4), MarkKind::Deletion).is_none());
+    assert_eq!(changed.bad_marks.len(), 2);
+    // A look that fails is no look: what was known is known.
+    put(Layout::meta(id(3)), std::str::from_utf8(&meta(id(3)).to_bytes()).unwrap()).await;
     store.fail_at(2, true);
     assert!(fetcher.fetch(&bucket).await.is_err(), "a view is whole or there is none");
+    assert_eq!(fetcher.seen().blocks, changed.blocks);
+    store.fail_at(0, false);
+    assert!(fetcher.fetch(&bucket).await.unwrap().blocks.contains_key(&id(3)));
+    assert_eq!(store.calls(), 5);
 }
 
 #[test]

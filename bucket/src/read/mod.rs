@@ -6,8 +6,10 @@
 //! says while a series is read travels through the block's error: [`Error::of_block`] gives it back.
 
 mod cache;
+mod catalogue;
 mod files;
 mod gate;
+mod header_cache;
 mod limits;
 mod placed;
 mod scratch;
@@ -31,6 +33,7 @@ pub use cache::{
 };
 pub(crate) use files::{BlockObjects, segment_number};
 pub use gate::{Gate, Passage};
+pub use header_cache::{HeaderCache, HeaderObserver, OpenHeaders, UncountedHeaders};
 pub use limits::{Budget, Ceiling, Exceeded, Filling, Held, Limits, Purpose};
 use placed::Placed;
 use scratch::ScratchFile;

@@ -42,6 +42,30 @@ impl Cache {
         Ok(content)
     }
 
+    /// The content of a small object that a listing shows like this, or `None` if it is gone. Another one that is written over it is
+    /// never taken for it.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub async fn content_of(&self, bucket: &Bucket, object: &Object) -> Result<Option<Bytes>, Error> {
+        let Some((store, options)) = &self.0.bucket else {
+            return bucket.get_if_exists(&object.name).await;
+        };
+        let Object { name, size, modified_ms } = object;
+        let whole = format!("{}@{modified_ms}+{size}", bucket.whole_name(name));
+        let kept = self.look_for(store, Item::Content, &whole).await;
+        if let Some(kept) = kept.filter(|kept| kept.len() as u64 == *size) {
+            return Ok(Some(kept));
+        }
+        let content = bucket.get_if_exists(name).await?;
+        // It may have been written over since it was listed.
+        let same = |bytes: &&Bytes| bytes.len() as u64 == *size && *size <= options.metafile_max_size;
+        if let Some(bytes) = content.as_ref().filter(same) {
+            self.put_in(store, key(Item::Content, &whole), bytes, options.metafile_content_ttl);
+        }
+        Ok(content)
+    }
+
     /// Whether there is such an object.
     ///
     /// # Errors

@@ -65,3 +65,20 @@ async fn kinds_that_are_switched_off_are_not_kept() {
     assert_eq!(cache.series(block, &[SeriesNo(1)]).await, [Some("entry".into())]);
     assert_eq!(*log.0.lock().unwrap(), [(Item::Series, 1, 1)]);
 }
+
+/// Whoever serves requests moves them between threads.
+#[tokio::test]
+async fn what_waits_can_be_moved() {
+    fn movable<T: Send>(_: T) {}
+    let (cache, _) = with(CacheOptions::default());
+    let block = BlockId::from_parts(1, 1);
+    let bucket = crate::Bucket::builder(Arc::new(object_store::memory::InMemory::new()), "test").build();
+    movable(cache.postings(block, &[(b"a", b"b")]));
+    movable(cache.expanded(block, &[]));
+    movable(cache.content(&bucket, "a"));
+    movable(cache.list(&bucket, ""));
+    let part = crate::BlockPart { block, file: "chunks/000001", size: 1 };
+    movable(cache.chunk_ranges(part, &[], |_| std::future::ready(Ok(Vec::new()))));
+    let headers = crate::HeaderCache::new(None, Arc::new(crate::UncountedHeaders));
+    movable(headers.header(&bucket, block, 100));
+}
