@@ -1,5 +1,4 @@
 //! Many large requests at once: the ceiling of the process holds, nobody waits for ever, and nobody is overtaken for ever.
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
