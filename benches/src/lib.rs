@@ -5,31 +5,38 @@
 //! they read at a round), `block_folder` and `blocks` (the same as blocks in a bucket), `request` (a remote write body), `dump` (the same samples as `promtool tsdb dump` prints them),
 //! `http` (a client of one connection), `load` (waves of requests and what was acknowledged), `process` (what a
 //! server process has used so far), `server` (a server process, started and killed),
-//! `compaction` (a bucket for a compactor process, and what is left of it), `storeapi` (a client of the StoreAPI).
+//! `compaction` (a bucket for a compactor process, and what is left of it), `archive` (a bucket for a store gateway), `gateway` (a store
+//! gateway as a process), `pod` (what limits one), `storeapi` (a client of the StoreAPI).
 //!
 //! Nothing here uses a room of the server: what is measured is measured through its public door.
 
 #![forbid(unsafe_code)]
 
+mod archive;
 mod block_folder;
 mod blocks;
 mod compaction;
 mod dump;
 mod fleet;
+mod gateway;
 mod http;
 mod load;
+mod pod;
 mod process;
 mod request;
 mod server;
 pub mod storeapi;
 
+pub use archive::{Archive, ArchivePlan, small_blocks};
 pub use block_folder::BlockFolder;
 pub use blocks::Shipper;
 pub use compaction::{BucketPlan, Compactor, Left, Made, Outcome, REPLICA, blocks_left, build_compactor};
 pub use dump::{go_float, write_dump};
 pub use fleet::{Fleet, Life, METRICS_PER_TARGET, Shape};
+pub use gateway::{Gateway, GatewayProgram, Minio, build_gateway};
 pub use http::{Client, Response};
 pub use load::{Plan, Report, run};
+pub use pod::Pod;
 pub use process::{Spent, Usage, usage, watch};
 pub use request::{RequestWriter, body};
 pub use server::{Program, Server, build_receiver, folder_bytes};

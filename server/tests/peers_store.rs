@@ -7,6 +7,8 @@
 mod support;
 
 use sarsen_benches::storeapi::StoreClient;
+use sarsen_block::TimeRange;
+use support::storeapi::contract::{self, Data};
 use support::storeapi::golden::{Golden, recorded};
 use support::storeapi::model::Model;
 use support::storeapi::random;
@@ -44,4 +46,25 @@ async fn the_plain_model_says_what_thanos_answers() {
             faults[..faults.len().min(5)].join("\n")
         );
     }
+}
+
+#[tokio::test]
+async fn thanos_keeps_the_contract() {
+    let Some(program) = thanos::program() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let data = Data::new();
+    let bucket = dir.path().join("bucket");
+    data.write_blocks(TimeRange::ALL, |_| bucket.clone());
+    let store = thanos::store(&program, dir.path(), &blocks::directory(&bucket)).await;
+    let client = StoreClient::connect(&store.grpc).await.unwrap();
+    let faults = contract::run(&data, &client).await;
+    assert!(faults.is_empty(), "thanos store:\n{}", faults.join("\n"));
+
+    let receive = thanos::receive(&program, dir.path()).await;
+    for (tenant, body) in data.bodies(TimeRange::ALL) {
+        thanos::write(&receive, tenant, body).await;
+    }
+    let client = StoreClient::connect(&receive.grpc).await.unwrap();
+    let faults = contract::run(&data, &client).await;
+    assert!(faults.is_empty(), "thanos receive:\n{}", faults.join("\n"));
 }

@@ -18,6 +18,8 @@ pub(crate) struct Thanos {
     pub(crate) http: String,
     /// `host:port` that answers gRPC.
     pub(crate) grpc: String,
+    /// Where a receiver takes remote write.
+    pub(crate) write: String,
 }
 
 impl Drop for Thanos {
@@ -54,7 +56,7 @@ pub(crate) async fn start(program: &Path, dir: &Path, role: &str, arguments: &[S
         .stderr(File::create(&log).unwrap())
         .spawn()
         .unwrap();
-    let thanos = Thanos { child, log, http, grpc };
+    let thanos = Thanos { child, log, http, grpc, write: String::new() };
     for _ in 0..600 {
         let answer = reqwest::get(format!("http://{}/-/ready", thanos.http)).await;
         if answer.is_ok_and(|answer| answer.status().is_success()) {
@@ -70,4 +72,29 @@ pub(crate) async fn store(program: &Path, dir: &Path, objstore: &str) -> Thanos 
     let data = dir.join("thanos-store");
     let arguments = [format!("--objstore.config={objstore}"), format!("--data-dir={}", data.display())];
     start(program, dir, "store", &arguments).await
+}
+
+/// A receiver with the external labels of the tests.
+pub(crate) async fn receive(program: &Path, dir: &Path) -> Thanos {
+    let data = dir.join("thanos-receive");
+    let (write, _) = free_ports();
+    let arguments = [
+        format!("--tsdb.path={}", data.display()),
+        format!("--remote-write.address=127.0.0.1:{write}"),
+        "--label=receive_replica=\"r0\"".to_owned(),
+        "--label=region=\"eu\"".to_owned(),
+        "--receive.local-endpoint=127.0.0.1:1".to_owned(),
+    ];
+    let mut thanos = start(program, dir, "receive", &arguments).await;
+    thanos.write = format!("http://127.0.0.1:{write}/api/v1/receive");
+    thanos
+}
+
+/// Writes a body to a receiver.
+pub(crate) async fn write(receiver: &Thanos, tenant: &str, body: Vec<u8>) {
+    let request =
+        reqwest::Client::new().post(&receiver.write).headers(super::headers(&[("thanos-tenant", tenant)]));
+    let answer = request.body(body).send().await.unwrap();
+    let (status, text) = (answer.status(), answer.text().await.unwrap());
+    assert!(status.is_success(), "{status}: {text}");
 }

@@ -2,6 +2,7 @@
 //!
 //! Answers are compared as text, a line a thing, so that a difference shows itself.
 
+pub(crate) mod contract;
 pub(crate) mod golden;
 pub(crate) mod model;
 pub(crate) mod random;

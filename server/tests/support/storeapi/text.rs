@@ -8,7 +8,7 @@ use sarsen_benches::storeapi::{
     AggrChunk, Any, ChunkPart, Frame, Label, QueriedBlocks, SeriesResponse, StoreSeries,
 };
 use sarsen_block::codec::crc32c;
-use sarsen_block::{Chunk, Encoding, SampleIter as _, TimeRange};
+use sarsen_block::{Chunk, Encoding, Histogram, ResetHint, SampleIter as _, TimeRange};
 
 use prost::Message as _;
 
@@ -118,11 +118,15 @@ pub(crate) fn samples(series: &StoreSeries, range: TimeRange) -> BTreeMap<(&'sta
     found
 }
 
-/// A value, to the bit.
+/// A value, to the bit. What a histogram says about the one before depends on where its chunk begins.
 pub(crate) fn value(value: &sarsen_block::Value) -> String {
     match value {
         sarsen_block::Value::Float(float) => format!("{:016x} {float}", float.to_bits()),
-        sarsen_block::Value::Histogram(histogram) => format!("{histogram:?}"),
+        sarsen_block::Value::Histogram(histogram) => {
+            let gauge = histogram.hint == ResetHint::Gauge;
+            let hint = if gauge { ResetHint::Gauge } else { ResetHint::Unknown };
+            format!("{:?}", Histogram { hint, ..histogram.as_ref().clone() })
+        }
     }
 }
 

@@ -1,0 +1,189 @@
+//! A store gateway as a process, ours or Thanos', and a MinIO for it to read from. Both gateways take the same flags, so what they
+//! use can be compared.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use crate::http::Client;
+use crate::process::{Usage, usage};
+use crate::server::build;
+
+/// Which program, and what it is called in a table.
+#[derive(Clone, Debug)]
+pub struct GatewayProgram {
+    /// In a table.
+    pub name: &'static str,
+    /// The program.
+    pub path: PathBuf,
+    /// What has to be said first, in a program of many roles.
+    pub role: Option<&'static str>,
+}
+
+/// A running gateway. Killed when dropped.
+#[derive(Debug)]
+pub struct Gateway {
+    child: Child,
+    /// `host:port` that answers HTTP.
+    pub http: String,
+    /// `host:port` that answers gRPC.
+    pub grpc: String,
+    /// Time from the start until it was ready.
+    pub ready_after: Duration,
+}
+
+impl GatewayProgram {
+    /// Starts it behind the words `under` on the bucket of an object store file, with what it keeps below `folder`, and waits until
+    /// it is ready.
+    ///
+    /// # Errors
+    /// If it cannot be started, ends, or is not ready within ten minutes.
+    pub fn start(&self, folder: &Path, objstore: &str, under: &[String]) -> anyhow::Result<Gateway> {
+        fs::create_dir_all(folder)?;
+        let config = folder.join("objstore.yml");
+        fs::write(&config, objstore)?;
+        let (http, grpc) = (free_address()?, free_address()?);
+        let words: Vec<&str> = under.iter().map(String::as_str).collect();
+        let path = self.path.to_str().context("a path that is no text")?;
+        let line = [&words[..], &[path], self.role.as_slice()].concat();
+        let (first, rest) = line.split_first().context("no program")?;
+        let mut command = Command::new(first);
+        command.args(rest).args(["--log.level=warn", "--index-cache-size=500MB", "--chunk-pool-size=500MB"]);
+        command.arg(format!("--data-dir={}", folder.join("data").display()));
+        command.arg(format!("--objstore.config-file={}", config.display()));
+        command.args([format!("--http-address={http}"), format!("--grpc-address={grpc}")]);
+        let log = folder.join("log");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
+        let begin = Instant::now();
+        let mut child = command.spawn().with_context(|| format!("starting {first}"))?;
+        loop {
+            if Client::new(http.as_str()).get("/-/ready").is_ok_and(|answer| answer.status == 200) {
+                return Ok(Gateway { child, http, grpc, ready_after: begin.elapsed() });
+            }
+            let late = begin.elapsed() > Duration::from_secs(600);
+            if late || child.try_wait()?.is_some() {
+                child.kill().ok();
+                child.wait().ok();
+                let said = fs::read_to_string(&log)?;
+                anyhow::bail!("{} is not ready: {said}", self.name);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Gateway {
+    /// What it has used so far.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn usage(&self) -> anyhow::Result<Usage> {
+        Ok(usage(self.child.id())?)
+    }
+
+    /// Requests that it made to the bucket, by operation, and the bytes that it fetched (`bytes`).
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn requests(&self) -> anyhow::Result<BTreeMap<String, u64>> {
+        let page = Client::new(self.http.as_str()).get("/metrics")?;
+        let text = String::from_utf8_lossy(&page.body).into_owned();
+        let mut found = BTreeMap::new();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let value =
+                || line.rsplit(' ').next().and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0) as u64;
+            if line.starts_with("thanos_objstore_bucket_operations_total{") {
+                let operation = line.split("operation=\"").nth(1).and_then(|rest| rest.split('"').next());
+                *found.entry(operation.unwrap_or_default().to_owned()).or_default() += value();
+            }
+            if line.starts_with("thanos_objstore_bucket_operation_fetched_bytes_total{") {
+                *found.entry("bytes".to_owned()).or_default() += value();
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// A MinIO on loopback with the bucket `blocks`. Killed when dropped.
+#[derive(Debug)]
+pub struct Minio {
+    child: Child,
+    /// The object store file for it.
+    pub config: String,
+}
+
+impl Minio {
+    /// Starts `program` below `folder` and waits until it is ready.
+    ///
+    /// # Errors
+    /// If it cannot be started or is not ready within a minute.
+    pub fn start(program: &Path, folder: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(folder.join("minio/blocks"))?;
+        let address = free_address()?;
+        let config = format!(
+            "type: S3\nconfig:\n  bucket: blocks\n  endpoint: {address}\n  access_key: AKTEST\n  \
+             secret_key: secret-of-the-bench\n  insecure: true\n"
+        );
+        let child = Command::new(program)
+            .args(["server", "--quiet", "--address", &address, "--console-address", "127.0.0.1:0"])
+            .arg(folder.join("minio"))
+            .envs([("MINIO_ROOT_USER", "AKTEST"), ("MINIO_ROOT_PASSWORD", "secret-of-the-bench")])
+            .env("MINIO_UPDATE", "off")
+            .env("HOME", folder.join("home"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("starting {}", program.display()))?;
+        let minio = Self { child, config };
+        let begin = Instant::now();
+        while !Client::new(address.as_str())
+            .get("/minio/health/ready")
+            .is_ok_and(|answer| answer.status == 200)
+        {
+            anyhow::ensure!(begin.elapsed() < Duration::from_secs(60), "minio is not ready after a minute");
+            thread::sleep(Duration::from_millis(100));
+        }
+        Ok(minio)
+    }
+
+    /// What it has used so far.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn usage(&self) -> anyhow::Result<Usage> {
+        Ok(usage(self.child.id())?)
+    }
+}
+
+impl Drop for Minio {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// An address that nobody listens on just now.
+fn free_address() -> anyhow::Result<String> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+}
+
+/// Builds the store gateway as it is shipped and says where it is.
+///
+/// # Errors
+/// If it does not build.
+pub fn build_gateway() -> anyhow::Result<PathBuf> {
+    build("store", "sarsen-store")
+}
