@@ -7,31 +7,22 @@ use std::time::Duration;
 
 use super::content::Content;
 use super::flags::{Fault, Flag, Given, Kind};
+use super::grpc::{GRPC, GrpcConfig};
 use super::process::{HttpConfig, PROCESS, address, go_duration};
 use super::tls::ServerTlsFiles;
 use crate::receive::{
     IntakeOptions, Limits, LimitsSource, ReceiveOptions, ShippingOptions, StorageOptions, SyncChoice,
     TenancyOptions, is_tenant,
 };
+use crate::store::LocalLimits;
 
 const NO_RING: &str = "this build has no ring yet, every receiver is a node of its own";
-const NO_GRPC: &str = "this build serves no gRPC yet";
 const NO_CACHE: &str = "there is no such cache";
 const NO_OTLP: &str = "this build has no OTLP endpoint yet";
 const NO_RELABEL: &str = "relabelling is not built yet";
 
-/// Flags of the gRPC services, and of what every request passes.
+/// Flags of what every request passes.
 const SERVICES: &[Flag] = &[
-    Flag::new("grpc-address", Kind::Text, "0.0.0.0:10901", "Address of the gRPC services.").inert(NO_GRPC),
-    Flag::new("grpc-server-tls-cert", Kind::Text, "", "Certificate of the gRPC server.").inert(NO_GRPC),
-    Flag::new("grpc-server-tls-key", Kind::Text, "", "Key of the gRPC server.").inert(NO_GRPC),
-    Flag::new("grpc-server-tls-client-ca", Kind::Text, "", "CA of gRPC clients.").inert(NO_GRPC),
-    Flag::new("grpc-server-tls-min-version", Kind::Text, "1.3", "Lowest TLS version.").inert(NO_GRPC),
-    Flag::new("grpc-server-tls-ciphers", Kind::Text, "", "Cipher suites.").repeat().inert(NO_GRPC),
-    Flag::new("grpc-server-tls-curves", Kind::Text, "", "Curves.").repeat().inert(NO_GRPC),
-    Flag::new("grpc-server-max-connection-age", Kind::GoDuration, "60m", "Age of connections.")
-        .inert(NO_GRPC),
-    Flag::new("grpc-grace-period", Kind::Duration, "2m", "Time for open calls to end.").inert(NO_GRPC),
     Flag::new("request.logging-config-file", Kind::Text, "", "Request logs.")
         .inert("requests are not logged one by one"),
     Flag::new("request.logging-config", Kind::Text, "", "Request logs.")
@@ -43,9 +34,13 @@ const SERVICES: &[Flag] = &[
 
 /// Flags of `receive` beyond those.
 const RECEIVE: &[Flag] = &[
-    Flag::new("store.limits.request-series", Kind::Number, "0", "Series in one Series call.").inert(NO_GRPC),
-    Flag::new("store.limits.request-samples", Kind::Number, "0", "Samples in one Series call.")
-        .inert(NO_GRPC),
+    Flag::new("store.limits.request-series", Kind::Number, "0", "Most series of one Series call; 0: any."),
+    Flag::new(
+        "store.limits.request-samples",
+        Kind::Number,
+        "0",
+        "Most samples of one Series call, a chunk counting as 120; 0: any.",
+    ),
     Flag::new("remote-write.address", Kind::Text, "0.0.0.0:19291", "Address that takes remote write."),
     Flag::new("remote-write.server-tls-cert", Kind::Text, "", "Certificate of that server; empty: no TLS."),
     Flag::new("remote-write.server-tls-key", Kind::Text, "", "Key of that server."),
@@ -193,7 +188,7 @@ const RECEIVE: &[Flag] = &[
         .repeat()
         .inert(NO_OTLP),
     Flag::new("receive.lazy-retrieval-max-buffered-responses", Kind::Number, "20", "Buffered responses.")
-        .inert(NO_GRPC),
+        .inert("answers are read a megabyte at a time"),
     Flag::new("receive.limits-config-file", Kind::Text, "", "File with limits per tenant.").hidden(),
     Flag::new("receive.limits-config", Kind::Text, "", "Limits per tenant.").hidden(),
     Flag::new(
@@ -279,6 +274,10 @@ pub(crate) struct ReceiveConfig {
     /// Where remote write is taken; empty: only at the address of `http`.
     pub(crate) write_address: String,
     pub(crate) write_tls: Option<ServerTlsFiles>,
+    /// Where the StoreAPI is served; empty: nowhere.
+    pub(crate) grpc: GrpcConfig,
+    /// Bounds of a request for series.
+    pub(crate) store: LocalLimits,
     /// Where blocks go; without one they stay local.
     pub(crate) objstore: Option<Content>,
     /// What the role itself has to know.
@@ -287,7 +286,7 @@ pub(crate) struct ReceiveConfig {
 
 /// The whole table of `receive`.
 pub(crate) fn table() -> Vec<Flag> {
-    PROCESS.iter().chain(SERVICES).chain(RECEIVE).copied().collect()
+    PROCESS.iter().chain(GRPC).chain(SERVICES).chain(RECEIVE).copied().collect()
 }
 
 impl ReceiveConfig {
@@ -314,6 +313,11 @@ impl ReceiveConfig {
             http: HttpConfig::read(given)?,
             write_address: address(given, "remote-write.address")?,
             write_tls: ServerTlsFiles::of(given, "remote-write.server-tls")?,
+            grpc: GrpcConfig::read(given)?,
+            store: LocalLimits {
+                series: given.count("store.limits.request-series")?.into(),
+                samples: given.count("store.limits.request-samples")?.into(),
+            },
             objstore: Content::of(given, "objstore.config")?,
             role: ReceiveOptions {
                 tsdb_path: given.text("tsdb.path").into(),

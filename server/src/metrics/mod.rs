@@ -11,6 +11,8 @@ mod compact;
 mod family;
 mod http;
 #[cfg(feature = "receive")]
+mod local;
+#[cfg(feature = "receive")]
 mod log;
 mod process;
 #[cfg(feature = "receive")]
@@ -42,6 +44,8 @@ pub(crate) use bucket::BucketMetrics;
 pub(crate) use compact::{CompactMetrics, Worked};
 pub(crate) use family::{Counter, Family, Gauge, Histogram, Shown};
 pub(crate) use http::HttpMetrics;
+#[cfg(feature = "receive")]
+pub(crate) use local::LocalMetrics;
 #[cfg(feature = "receive")]
 pub(crate) use log::LogMetrics;
 #[cfg(any(feature = "compact", feature = "store"))]

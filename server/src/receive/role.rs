@@ -291,6 +291,20 @@ impl Receiver {
         Some(tenants.collect())
     }
 
+    /// Does once what is due of the things that `run` does on time: cuts, ships, lets go.
+    #[cfg(test)]
+    pub(crate) async fn round(&self) {
+        let shared = Arc::clone(&self.0);
+        let cut = tokio::task::spawn_blocking(move || {
+            for open in shared.tenants.all_open() {
+                open.db().maintain(clock::now()).map_err(|error| error.to_string())?;
+            }
+            Ok::<_, String>(())
+        });
+        assert_eq!(cut.await.map_err(|why| why.to_string()), Ok(Ok(())));
+        ship_once(&self.0).await;
+    }
+
     /// Sizes, for whoever asks.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let open = self.0.tenants.all_open();

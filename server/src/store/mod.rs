@@ -18,6 +18,7 @@ mod info;
 mod local;
 mod outgoing;
 mod query;
+mod selectors;
 mod series;
 
 use std::sync::Arc;
@@ -31,8 +32,11 @@ pub(crate) use frames::{FrameReceiver, FrameSender, Gone, frames};
 #[cfg(feature = "store")]
 pub(crate) use gateway::{Gateway, GatewayLimits, GatewayOptions, Sieve};
 pub(crate) use info::StoreInfo;
+#[cfg(feature = "receive")]
+pub(crate) use local::{LocalLimits, LocalObserver, LocalStore};
 pub(crate) use outgoing::{OutgoingLabels, merge_equal, sort_outgoing, strip_external};
 pub(crate) use query::{LabelsQuery, SeriesQuery, Shard};
+pub(crate) use selectors::selectors_of;
 pub(crate) use series::{
     ChunkParts, ExemplarOut, ExemplarSeries, Frame, LabelsAnswer, StoreChunk, StoreSeries,
 };

@@ -1,6 +1,8 @@
 //! The receiver's store behind its trait: recorded answers of Thanos, a model over steps of time, limits and faults.
 
 mod golden;
+mod handover;
+mod requests;
 
 use std::path::Path;
 use std::sync::Arc;
