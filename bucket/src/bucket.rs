@@ -194,6 +194,11 @@ impl Bucket {
         self.shared.timer.elapsed()
     }
 
+    /// What measures and waits.
+    pub(crate) fn timer(&self) -> &dyn Timer {
+        &*self.shared.timer
+    }
+
     /// A handle on the same bucket whose reads and writes together move no more than this many bytes in a second, by waiting
     /// with the bucket's timer. Clones of it share the bound.
     #[must_use]

@@ -65,6 +65,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A request asked for more than it may have.
+    #[error(transparent)]
+    Exceeded(#[from] crate::read::Exceeded),
     /// The caller handed in something that has no place in a bucket.
     #[error("{what}: {why}")]
     Refused {
@@ -182,6 +185,7 @@ impl Error {
             Self::Corrupt { .. } => ErrorKind::InvalidData,
             Self::Local { source, .. } => source.kind(),
             Self::Config { .. } | Self::Refused { .. } => ErrorKind::InvalidInput,
+            Self::Exceeded(_) => ErrorKind::QuotaExceeded,
             Self::Store { .. } => ErrorKind::Other,
         };
         std::io::Error::new(kind, self)
@@ -192,7 +196,9 @@ impl Error {
     pub fn advice(&self) -> Advice {
         match self {
             Self::Store { .. } | Self::Local { .. } => Advice::Retry,
-            Self::Config { .. } | Self::Refused { .. } | Self::Exists { .. } => Advice::Refuse,
+            Self::Config { .. } | Self::Refused { .. } | Self::Exists { .. } | Self::Exceeded(_) => {
+                Advice::Refuse
+            }
             Self::NotFound { .. } | Self::Corrupt { .. } => Advice::SetAside,
         }
     }

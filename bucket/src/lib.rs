@@ -77,9 +77,10 @@ pub use observer::{BucketObserver, Finished, NoTime, Operation, Outcome, Timer, 
 pub use ranges::{DEFAULT_GAP, coalesce, get_ranges};
 pub use read::{
     BlockPart, BreakerOptions, BucketCacheOptions, Budget, Cache, CacheContext, CacheObserver, CacheOptions,
-    CacheStore, Ceiling, Exceeded, Filling, Gate, HeaderCache, HeaderObserver, Held, IndexCacheOptions, Item,
-    ItemSize, Limits, MemcachedOptions, MemoryOptions, OpenHeaders, Passage, Purpose, Reading, RemoteOutcome,
-    Uncounted, UncountedHeaders, open_block,
+    CacheStore, Ceiling, Exceeded, FetchedChunks, Filling, Gate, HeaderCache, HeaderObserver, HedgeOptions,
+    Held, IndexCacheOptions, Item, ItemSize, Limits, MemcachedOptions, MemoryOptions, OpenHeaders, Outgoing,
+    Passage, Purpose, Reading, RemoteBlock, RemoteBlocks, RemoteChunk, RemoteOptions, RemoteOutcome,
+    RemoteSet, Selection, SeriesBatch, Uncounted, UncountedHeaders, open_block, visible,
 };
 pub use reload::{Reload, Reloading};
 pub use remove::remove;

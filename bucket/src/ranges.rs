@@ -37,6 +37,39 @@ pub fn coalesce(ranges: &[Range<u64>], gap: u64, most: u64) -> Vec<Range<u64>> {
     joined
 }
 
+/// Stretches of one object that were fetched: in order, without overlap.
+#[derive(Debug, Default)]
+pub(crate) struct Stretches {
+    pub(crate) ranges: Vec<Range<u64>>,
+    pub(crate) bytes: Vec<Bytes>,
+}
+
+impl Stretches {
+    /// The number of the stretch that has `at`, if one does.
+    pub(crate) fn find(&self, at: u64) -> Option<usize> {
+        let number = self.ranges.partition_point(|whole| whole.end <= at);
+        self.ranges.get(number).filter(|whole| whole.start <= at).map(|_| number)
+    }
+
+    /// What is at hand from `at` on, up to the end of its stretch.
+    pub(crate) fn from(&self, at: u64) -> Option<Bytes> {
+        let number = self.find(at)?;
+        let (whole, bytes) = (self.ranges.get(number)?, self.bytes.get(number)?);
+        let start = usize::try_from(at - whole.start).ok()?;
+        (start <= bytes.len()).then(|| bytes.slice(start..))
+    }
+
+    /// The bytes of `range`, cut out without copying.
+    pub(crate) fn cut(&self, range: &Range<u64>) -> Option<Bytes> {
+        if range.is_empty() {
+            return Some(Bytes::new());
+        }
+        let length = usize::try_from(range.end.checked_sub(range.start)?).ok()?;
+        let rest = self.from(range.start)?;
+        (length <= rest.len()).then(|| rest.slice(..length))
+    }
+}
+
 /// The bytes of each of `ranges` of an object, in the order asked for. Joined requests are at most `most` bytes long.
 ///
 /// # Errors
@@ -52,20 +85,11 @@ pub async fn get_ranges(
     let requests = joined.clone().into_iter().map(|range| bucket.get_range(name, range));
     let fetched: Vec<Bytes> =
         futures_util::stream::iter(requests).buffered(REQUESTS_IN_FLIGHT).try_collect().await?;
-    let cut = |range: &Range<u64>| {
-        if range.is_empty() {
-            return Some(Bytes::new());
-        }
-        let at = joined.partition_point(|whole| whole.end <= range.start);
-        let (whole, bytes) = (joined.get(at)?, fetched.get(at)?);
-        let start = usize::try_from(range.start.checked_sub(whole.start)?).ok()?;
-        let end = usize::try_from(range.end.checked_sub(whole.start)?).ok()?;
-        (end <= bytes.len()).then(|| bytes.slice(start..end))
-    };
+    let fetched = Stretches { ranges: joined, bytes: fetched };
     let missing = |range: &Range<u64>| {
         Error::corrupt(name, format!("bytes {}..{} are missing", range.start, range.end))
     };
-    ranges.iter().map(|range| cut(range).ok_or_else(|| missing(range))).collect()
+    ranges.iter().map(|range| fetched.cut(range).ok_or_else(|| missing(range))).collect()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::layout::Layout;
 
 /// The name of the file of deletions in a block's folder.
-const TOMBSTONES: &str = "tombstones";
+pub(super) const TOMBSTONES: &str = "tombstones";
 
 /// The objects of a block that are read.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ mod gate;
 mod header_cache;
 mod limits;
 mod placed;
+mod remote;
 mod scratch;
 mod walk;
 
@@ -36,6 +37,10 @@ pub use gate::{Gate, Passage};
 pub use header_cache::{HeaderCache, HeaderObserver, OpenHeaders, UncountedHeaders};
 pub use limits::{Budget, Ceiling, Exceeded, Filling, Held, Limits, Purpose};
 use placed::Placed;
+pub use remote::{
+    FetchedChunks, HedgeOptions, Outgoing, RemoteBlock, RemoteBlocks, RemoteChunk, RemoteOptions, RemoteSet,
+    Selection, SeriesBatch, visible,
+};
 use scratch::ScratchFile;
 pub(crate) use scratch::{LocalFile, save};
 use walk::Forward;
@@ -100,10 +105,13 @@ impl BlockSources {
         objects: &BlockObjects,
         reading: &Reading,
     ) -> Result<Self, Error> {
-        let (segments, tombstones) = futures_util::try_join!(
-            forward(bucket, &objects.segments, reading),
-            read_tombstones(bucket, objects.tombstones.as_ref()),
-        )?;
+        let (segments, tombstones) =
+            futures_util::try_join!(forward(bucket, &objects.segments, reading), async {
+                match &objects.tombstones {
+                    Some(object) => read_tombstones(bucket, &object.name).await,
+                    None => Ok(Tombstones::default()),
+                }
+            },)?;
         // Last and alone: given up halfway, it would still be making its file while the caller empties the scratch directory.
         let first = 0..objects.index.size.min(reading.stretch);
         let index: Arc<dyn Source> = match bucket.begin(&objects.index.name, first).await? {
@@ -145,8 +153,7 @@ pub(crate) async fn forward(
     futures_util::stream::iter(objects).map(open).buffered(REQUESTS_IN_FLIGHT).try_collect().await
 }
 
-async fn read_tombstones(bucket: &Bucket, object: Option<&Object>) -> Result<Tombstones, Error> {
-    let Some(Object { name, .. }) = object else { return Ok(Tombstones::default()) };
+async fn read_tombstones(bucket: &Bucket, name: &str) -> Result<Tombstones, Error> {
     let content: Bytes = bucket.get(name).await?;
     Tombstones::decode(&content).map_err(|error| Error::corrupt(name, error.to_string()))
 }

@@ -1,0 +1,361 @@
+//! A block that stays in its bucket gives what the same block gives when it is read as a whole, in few requests.
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use object_store::memory::InMemory;
+use proptest::prelude::*;
+use sarsen_block::{
+    Block, BlockId, BlockMeta, BlockSink, BlockWriter, BlockWriterOptions, Chunk, ChunkSet, Labels, MatchOp,
+    Matcher, Source, ThanosMeta, TimeRange, TimedChunk, Tombstones, XorAppender,
+};
+use sarsen_bucket::{
+    Bucket, BucketObserver, Budget, Cache, Deletion, Deletions, Error, Finished, HeaderCache, Layout,
+    Outgoing, RemoteBlock, RemoteBlocks, RemoteOptions, Selection, SeriesBatch, UncountedHeaders, visible,
+};
+use tokio::runtime::Runtime;
+
+/// A series: two labels besides its name, and how many chunks of 20 samples it has.
+type Series = ((String, String, String), u8);
+
+/// The files of a block, with its tombstones.
+struct Made {
+    meta: BlockMeta,
+    files: BTreeMap<String, Bytes>,
+    tombstones: Tombstones,
+}
+
+const STEP: i64 = 1000;
+
+fn chunk(from: i64) -> TimedChunk {
+    let (mut appender, mut bytes) = (XorAppender::new(), Vec::new());
+    for at in from..from + 20 {
+        appender.append(&mut bytes, at * STEP, (at * 37 % 11) as f64);
+    }
+    let range = TimeRange::new(from * STEP, (from + 19) * STEP);
+    TimedChunk { range, chunk: Chunk::xor(appender.finish(&bytes)) }
+}
+
+fn make(series: &BTreeMap<Labels, u8>, stones: &[(usize, i64, i64)], limit: u64) -> Made {
+    let symbols: BTreeSet<Vec<u8>> = series
+        .keys()
+        .flat_map(|l| l.iter().flat_map(|(n, v)| [n.to_vec(), v.to_vec()]).collect::<Vec<_>>())
+        .collect();
+    let options = BlockWriterOptions { segment_size: limit };
+    let mut writer = BlockWriter::new(Named::default(), options, symbols.iter().map(Vec::as_slice)).unwrap();
+    for (labels, chunks) in series {
+        let chunks: Vec<TimedChunk> = (0..i64::from(*chunks)).map(|number| chunk(number * 25)).collect();
+        writer.add(labels.as_ref(), &chunks).unwrap();
+    }
+    let written = writer.finish().unwrap();
+    let files: BTreeMap<String, Bytes> = written.sink.done.into_iter().map(|(k, v)| (k, v.into())).collect();
+    let mut meta =
+        BlockMeta::fresh(BlockId::from_parts(1, 2), TimeRange::new(0, 10_000 * STEP), written.stats);
+    meta.thanos = Some(ThanosMeta { source: "test".to_owned(), ..ThanosMeta::default() });
+    let mut made = Made { meta, files, tombstones: Tombstones::default() };
+    let numbers = open_plain(&made).postings(&[]).unwrap();
+    for &(number, min, length) in stones {
+        if let Some(no) = numbers.get(number % numbers.len().max(1)) {
+            made.tombstones.add(*no, TimeRange::new(min * STEP, (min + length) * STEP));
+        }
+    }
+    if !made.tombstones.is_empty() {
+        made.files.insert("tombstones".to_owned(), made.tombstones.to_bytes().into());
+        made.meta.stats.num_tombstones = made.tombstones.count() as u64;
+    }
+    made
+}
+
+/// A sink that remembers which file is which, also when two are open at a time.
+#[derive(Default)]
+struct Named {
+    done: BTreeMap<String, Vec<u8>>,
+}
+
+struct NamedFile(String, Vec<u8>);
+
+impl std::io::Write for NamedFile {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.1.write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl BlockSink for Named {
+    type File = NamedFile;
+    fn create(&mut self, path: &str) -> std::io::Result<NamedFile> {
+        Ok(NamedFile(path.to_owned(), Vec::new()))
+    }
+    fn finish(&mut self, file: NamedFile) -> std::io::Result<()> {
+        self.done.insert(file.0, file.1);
+        Ok(())
+    }
+}
+
+fn open_plain(made: &Made) -> Block {
+    let index = Arc::new(made.files["index"].clone()) as Arc<dyn Source>;
+    let segments = made.files.iter().filter(|(name, _)| name.starts_with("chunks/"));
+    let segments = segments.map(|(_, bytes)| Arc::new(bytes.clone()) as Arc<dyn Source>).collect();
+    Block::open(index, segments, made.meta.clone(), made.tombstones.clone()).unwrap()
+}
+
+/// Counts the requests for ranges.
+#[derive(Default)]
+struct Counter(AtomicU64);
+
+impl BucketObserver for Counter {
+    fn finished(&self, _operation: &Finished) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+struct Remote {
+    runtime: Runtime,
+    bucket: Bucket,
+    block: RemoteBlock,
+    requests: Arc<Counter>,
+}
+
+fn put(made: &Made) -> (Runtime, Bucket, Arc<Counter>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let requests = Arc::new(Counter::default());
+    let bucket = Bucket::builder(Arc::new(InMemory::new()), "test").observer(requests.clone()).build();
+    for (name, bytes) in &made.files {
+        runtime.block_on(bucket.put(&Layout::file(made.meta.id, name), bytes.clone())).unwrap();
+    }
+    (runtime, bucket, requests)
+}
+
+fn open(made: &Made, options: RemoteOptions, cache: Option<Cache>) -> Remote {
+    let (runtime, bucket, requests) = put(made);
+    let headers = Arc::new(HeaderCache::new(None, Arc::new(UncountedHeaders)));
+    let blocks = RemoteBlocks::new(bucket.clone(), headers, options, cache);
+    let block = runtime.block_on(blocks.open(&Arc::new(made.meta.clone()))).unwrap();
+    requests.0.store(0, Ordering::Relaxed);
+    Remote { runtime, bucket, block, requests }
+}
+
+type Plain = Vec<(Labels, Vec<TimedChunk>)>;
+
+impl Remote {
+    fn batch(&self, selection: &Selection) -> Result<SeriesBatch, Error> {
+        let budget = Budget::unlimited();
+        self.runtime.block_on(async { self.block.select(selection, &budget).await?.all().await })
+    }
+
+    /// Everything that a selection gives, chunks fetched in one call.
+    fn read(&self, selection: &Selection) -> Result<Plain, Error> {
+        let batch = self.batch(selection)?;
+        let wanted: Vec<_> = (0..batch.len()).flat_map(|at| batch.chunks(at).to_vec()).collect();
+        let fetched = self.runtime.block_on(self.block.chunks(&wanted, &Budget::unlimited()))?;
+        let mut chunks = wanted.iter().zip(fetched.chunks);
+        let mut all = Vec::new();
+        for at in 0..batch.len() {
+            let mut seen = Vec::new();
+            for (of, chunk) in chunks.by_ref().take(batch.chunks(at).len()) {
+                seen.extend(visible(self.block.meta().id, of, chunk, batch.deleted(at), None)?);
+            }
+            if !seen.is_empty() {
+                all.push((batch.labels(at).to_owned(), seen));
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn plain(block: &Block, matchers: &[Matcher], range: TimeRange) -> Plain {
+    let mut set = block.select(matchers, range).unwrap();
+    std::iter::from_fn(|| set.next().unwrap()).map(|series| (series.labels, series.chunks)).collect()
+}
+
+fn matcher() -> impl Strategy<Value = Matcher> {
+    let op = prop_oneof![
+        Just(MatchOp::Equal),
+        Just(MatchOp::NotEqual),
+        Just(MatchOp::Regex),
+        Just(MatchOp::NotRegex)
+    ];
+    let value = prop_oneof![
+        Just(String::new()),
+        Just(".+".to_owned()),
+        Just(".*".to_owned()),
+        "[12]{1,3}",
+        "[12]{1,2}\\.\\*",
+        "[12]\\.\\+",
+        "[12]{1,2}\\|[12]{1,3}",
+        "\\|[12]",
+        "\\.\\*[12]",
+        Just("up|down".to_owned()),
+    ];
+    let name = prop_oneof![Just("__name__"), Just("job"), Just("pod"), Just("none")];
+    (op, name, value).prop_map(|(op, name, value)| Matcher::new(op, name, value).unwrap())
+}
+
+fn labels((name, job, pod): (String, String, String)) -> Labels {
+    Labels::from_pairs([("__name__", name), ("job", job), ("pod", pod)]).unwrap()
+}
+
+fn series(most: usize) -> impl Strategy<Value = BTreeMap<Labels, u8>> {
+    let one: (_, _) = (("(up|down)", "[12]{0,3}", "[12]{0,6}"), 1u8..5);
+    let one = one.prop_map(|(text, chunks): Series| (labels(text), chunks));
+    prop::collection::vec(one, 0..most).prop_map(|all| all.into_iter().collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_remote_block_gives_what_the_block_gives(
+        series in series(120),
+        stones in prop::collection::vec((0usize..100, 0i64..100, 0i64..60), 0..4),
+        asked in prop::collection::vec((prop::collection::vec(matcher(), 0..4), 0i64..120, 0i64..120), 1..8),
+        gap in prop_oneof![Just(0u64), Just(100), Just(512 << 10)],
+        limit in prop_oneof![Just(400u64), Just(512 << 20)],
+        cached in any::<bool>(),
+    ) {
+        let made = make(&series, &stones, limit);
+        let block = open_plain(&made);
+        let cache = cached.then(|| Cache::in_memory(1 << 20));
+        let remote = open(&made, RemoteOptions { gap, most: 4096, ..RemoteOptions::default() }, cache);
+        for (matchers, from, length) in &asked {
+            let range = TimeRange::new(from * STEP, (from + length) * STEP);
+            let expected = plain(&block, matchers, range);
+            let selection = Selection::new(matchers.clone(), range);
+            // What was kept the first time is used the second time.
+            for _ in 0..2 {
+                prop_assert_eq!(&remote.read(&selection).unwrap(), &expected, "{:?}", matchers);
+            }
+            let names: BTreeSet<Vec<u8>> = plain_labels(&block, matchers).iter().flat_map(|l| l.iter().map(|(n, _)| n.to_vec()).collect::<Vec<_>>()).collect();
+            let budget = Budget::unlimited();
+            let found = remote.runtime.block_on(remote.block.label_names(matchers, &budget)).unwrap();
+            prop_assert_eq!(found, names.into_iter().collect::<Vec<_>>());
+            for name in ["job", "pod", "none"] {
+                let values: BTreeSet<Vec<u8>> = plain_labels(&block, matchers).iter().filter_map(|l| l.get(name.as_bytes()).map(<[u8]>::to_vec)).collect();
+                let found = remote.runtime.block_on(remote.block.label_values(name.as_bytes(), matchers, &budget)).unwrap();
+                prop_assert_eq!(found, values.into_iter().collect::<Vec<_>>(), "{} {:?}", name, matchers);
+            }
+        }
+    }
+
+    #[test]
+    fn labels_go_out_as_they_are_wanted_and_in_that_order(
+        series in series(60),
+        external in prop::collection::btree_map("(a|job|k|pod|z)", "[xy]", 0..3),
+        without in prop::collection::btree_set("(a|job|pod|z|__name__)", 0..3),
+    ) {
+        let made = make(&series, &[], 512 << 20);
+        let remote = open(&made, RemoteOptions::default(), None);
+        let external = Labels::from_pairs(external).unwrap();
+        let mut selection = Selection::new(Vec::new(), TimeRange::ALL);
+        selection.outgoing = Outgoing::new(&external, without.iter().map(|name| Bytes::from(name.clone())));
+        let batch = remote.batch(&selection).unwrap();
+        let mut expected: Vec<Labels> = series.keys().map(|own| {
+            let own = own.iter().filter(|(name, _)| external.get(name).is_none());
+            let all = own.chain(external.iter()).filter(|(name, _)| !without.contains(std::str::from_utf8(name).unwrap()));
+            Labels::from_pairs(all).unwrap()
+        }).collect();
+        expected.sort();
+        let found: Vec<Labels> = (0..batch.len()).map(|at| batch.labels(at).to_owned()).collect();
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_is_deleted_from_the_bucket_is_not_seen(
+        series in series(60), selector in matcher(), from in 0i64..80, length in 0i64..80,
+    ) {
+        let made = make(&series, &[], 512 << 20);
+        let range = TimeRange::new(from * STEP, (from + length) * STEP);
+        let Ok(deletion) = Deletion::new("one", i64::MAX, &format!("{{{selector}}}"), range) else { return Ok(()) };
+        let mut deletions = Deletions::default();
+        deletions.add(deletion).unwrap();
+        let block = open_plain(&made);
+        let stones = deletions.tombstones(&block).unwrap();
+        let remote = open(&made, RemoteOptions::default(), None);
+        let mut selection = Selection::new(Vec::new(), TimeRange::ALL);
+        selection.deletions = Arc::new(deletions);
+        prop_assert_eq!(remote.read(&selection).unwrap(), plain(&block.with_tombstones(stones), &[], TimeRange::ALL));
+    }
+
+    #[test]
+    fn damage_is_an_error_that_names_the_object_or_is_not_touched(
+        series in series(40), file in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(),
+        flip in 1u8.., cut in any::<bool>(), asked in prop::collection::vec(matcher(), 0..3),
+    ) {
+        let made = make(&series, &[], 400);
+        let expected = plain(&open_plain(&made), &asked, TimeRange::ALL);
+        let remote = open(&made, RemoteOptions::default(), None);
+        let names: Vec<&String> = made.files.keys().collect();
+        let name = Layout::file(made.meta.id, names[file.index(names.len())]);
+        let mut bytes = remote.runtime.block_on(remote.bucket.get(&name)).unwrap().to_vec();
+        let at = at.index(bytes.len());
+        if cut { bytes.truncate(at) } else { bytes[at] ^= flip }
+        remote.runtime.block_on(remote.bucket.put(&name, bytes.into())).unwrap();
+        match remote.read(&Selection::new(asked, TimeRange::ALL)) {
+            Ok(read) => prop_assert_eq!(read, expected),
+            Err(Error::Corrupt { name: blamed, .. }) => prop_assert_eq!(blamed, name),
+            // A store may refuse a range that begins behind the end, which this one calls its own error.
+            Err(Error::Store { name: blamed, .. }) => prop_assert!(cut && blamed == name),
+            Err(other) => prop_assert!(false, "{}", other),
+        }
+    }
+}
+
+fn plain_labels(block: &Block, matchers: &[Matcher]) -> Vec<Labels> {
+    let numbers = block.postings(matchers).unwrap();
+    numbers.into_iter().map(|no| block.series(no).unwrap().labels).collect()
+}
+
+#[test]
+fn a_selective_query_takes_four_requests_at_most() {
+    let pods = (0..40_000).map(|i| {
+        let name = ["down", "up", "up_total"][i % 3].to_owned();
+        ((labels((name, format!("{}", i / 10_000), format!("pod-{:05}", i / 3)))), 3)
+    });
+    let made = make(&pods.collect(), &[], 512 << 20);
+    assert!(made.files["index"].len() > 3 << 20, "postings, entries and chunks lie far apart");
+    let remote = open(&made, RemoteOptions { gap: 64 << 10, ..RemoteOptions::default() }, None);
+    let range = TimeRange::new(0, 30 * STEP);
+    for text in [
+        r#"{__name__="up",pod="pod-00123"}"#,
+        r#"{__name__="up",pod=~"pod-0012.*"}"#,
+        r#"{__name__="up",pod="pod-00123",job!="7"}"#,
+        r#"{__name__="up",job="1",pod="pod-04001"}"#,
+        r#"{pod="pod-00123"}"#,
+        r#"{__name__="up",pod!="",job=~"0|1",pod=~"pod-000[01].*"}"#,
+    ] {
+        let matchers = sarsen_block::parse_selector(text).unwrap();
+        remote.requests.0.store(0, Ordering::Relaxed);
+        let read = remote.read(&Selection::new(matchers.clone(), range)).unwrap();
+        let requests = remote.requests.0.load(Ordering::Relaxed);
+        assert!(!read.is_empty() || text.contains("04001"), "{text}");
+        assert_eq!(read, plain(&open_plain(&made), &matchers, range), "{text}");
+        assert!(requests <= if text.contains("{pod") { 5 } else { 4 }, "{text}: {requests} requests");
+    }
+    // What the names alone tell is asked of nobody.
+    remote.requests.0.store(0, Ordering::Relaxed);
+    let budget = Budget::unlimited();
+    let every = [Matcher::new(MatchOp::NotEqual, "pod", "").unwrap()];
+    let pods = remote.runtime.block_on(remote.block.label_values(b"pod", &every, &budget)).unwrap();
+    assert_eq!((pods.len(), remote.requests.0.load(Ordering::Relaxed)), (13_334, 0));
+}
+
+#[test]
+fn a_block_that_goes_away_while_it_is_read_is_missing_and_not_damaged() {
+    let series = (0..50).map(|i| (labels(("up".to_owned(), "1".to_owned(), format!("p{i}"))), 2));
+    let made = make(&series.collect(), &[], 512 << 20);
+    let remote = open(&made, RemoteOptions::default(), None);
+    let selection = Selection::new(Vec::new(), TimeRange::ALL);
+    let batch = remote.batch(&selection).unwrap();
+    for name in made.files.keys() {
+        remote.runtime.block_on(remote.bucket.delete(&Layout::file(made.meta.id, name))).unwrap();
+    }
+    let gone = |error: Error| matches!(error, Error::NotFound { .. });
+    assert!(gone(remote.batch(&selection).unwrap_err()));
+    let wanted = batch.chunks(0);
+    assert!(gone(remote.runtime.block_on(remote.block.chunks(wanted, &Budget::unlimited())).unwrap_err()));
+}
