@@ -16,6 +16,8 @@ mod gateway;
 mod info;
 #[cfg(feature = "receive")]
 mod local;
+#[cfg(all(feature = "receive", feature = "store"))]
+mod merged;
 mod outgoing;
 mod query;
 mod selectors;
@@ -34,6 +36,8 @@ pub(crate) use gateway::{Gateway, GatewayLimits, GatewayOptions, Sieve};
 pub(crate) use info::StoreInfo;
 #[cfg(feature = "receive")]
 pub(crate) use local::{LocalLimits, LocalObserver, LocalStore};
+#[cfg(all(feature = "receive", feature = "store"))]
+pub(crate) use merged::MergedStore;
 pub(crate) use outgoing::{OutgoingLabels, merge_equal, sort_outgoing, strip_external};
 pub(crate) use query::{LabelsQuery, SeriesQuery, Shard};
 pub(crate) use selectors::selectors_of;
