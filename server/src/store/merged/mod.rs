@@ -154,10 +154,7 @@ impl MergedStore {
         Ok((answers, warnings))
     }
 
-    fn labels(
-        (answers, mut warnings): (Vec<LabelsAnswer>, Vec<String>),
-        limit: u64,
-    ) -> LabelsAnswer {
+    fn labels((answers, mut warnings): (Vec<LabelsAnswer>, Vec<String>), limit: u64) -> LabelsAnswer {
         let mut values = BTreeSet::new();
         let mut blocks = None;
         for answer in answers {

@@ -5,13 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
-use sarsen_block::{ChunkSet as _, Matcher, TimeRange, TimedChunk, decode_chunks};
-use sarsen_bucket::{ObjstoreConfig, Reloading};
+use sarsen_block::{Matcher, TimeRange, TimedChunk, decode_chunks};
+use sarsen_bucket::{Bucket, ObjstoreConfig, Reloading};
 use sarsen_tsdb::open_blocks;
+use tokio_util::sync::CancellationToken;
 
 use super::{Node, body, series};
-use crate::store::{ChunkParts, SeriesQuery};
+use crate::metrics::Registry;
+use crate::store::{ChunkParts, Gateway, GatewayLimits, GatewayOptions, SeriesQuery, Sieve, StoreSeries};
 
 const SERIES: usize = 7;
 const STEP_MS: i64 = 37;
@@ -28,19 +31,24 @@ fn add(times: &mut Times, number: &[u8], chunks: &[TimedChunk]) -> usize {
     chunks.iter().map(|timed| usize::from(timed.chunk.num_samples().unwrap())).sum()
 }
 
+fn query() -> SeriesQuery {
+    SeriesQuery::new(TimeRange::ALL, vec![Matcher::equal("__name__", "m")])
+}
+
+/// Number and chunks of each series.
+fn found(series: Vec<StoreSeries>) -> impl Iterator<Item = (Vec<u8>, Vec<TimedChunk>)> {
+    series.into_iter().map(|found| {
+        let chunks = found.chunks.into_iter().map(|chunk| match chunk.parts {
+            ChunkParts::Raw(raw) => TimedChunk { range: chunk.range, chunk: raw },
+            ChunkParts::Aggregates(_) => panic!("aggregates of raw data"),
+        });
+        (found.labels.get(b"number").unwrap().to_vec(), chunks.collect())
+    })
+}
+
 async fn in_receiver(node: &Node) -> Times {
-    let query = SeriesQuery::new(TimeRange::ALL, vec![Matcher::equal("__name__", "m")]);
     let mut times = Times::new();
-    for found in series(&node.store, query).await {
-        let chunks: Vec<TimedChunk> = found
-            .chunks
-            .into_iter()
-            .map(|chunk| match chunk.parts {
-                ChunkParts::Raw(raw) => TimedChunk { range: chunk.range, chunk: raw },
-                ChunkParts::Aggregates(_) => panic!("aggregates of raw data"),
-            })
-            .collect();
-        let number = found.labels.get(b"number").unwrap().to_vec();
+    for (number, chunks) in found(series(&node.store, query()).await) {
         let sent = add(&mut times, &number, &chunks);
         let own = &times[std::str::from_utf8(&number).unwrap()];
         assert_eq!(sent, own.len(), "a sample came twice");
@@ -48,17 +56,29 @@ async fn in_receiver(node: &Node) -> Times {
     times
 }
 
-fn in_bucket(shelf: &Path, times: &mut Times) {
-    // A block is complete when its meta is there, which comes last.
-    let is_whole = |path: &Path| path.join("meta.json").is_file();
-    let entries = std::fs::read_dir(shelf).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| is_whole(&entry.path())) {
-        let block = sarsen_tsdb::open_block(entry.path()).unwrap();
-        let mut set = block.select(&[Matcher::equal("__name__", "m")], TimeRange::ALL).unwrap();
-        while let Some(found) = set.next().unwrap() {
-            add(times, found.labels.get(b"number").unwrap(), &found.chunks);
-        }
+/// What a gateway that looks at the bucket now has beside that.
+async fn in_bucket(bucket: &Bucket, headers: &Path, times: &mut Times) {
+    let options = GatewayOptions {
+        data_dir: headers.to_owned(),
+        local_headers: true,
+        sync_every: Duration::from_secs(900),
+        header_idle: Duration::from_secs(300),
+        sieve: Sieve::default(),
+        limits: GatewayLimits::default(),
+        index_cache_bytes: 1 << 20,
+        web: None,
+        flags: BTreeMap::new(),
+    };
+    let (gateway, stop) =
+        (Gateway::new(bucket.clone(), options, &Registry::new(), true), CancellationToken::new());
+    let running = (gateway.clone(), stop.clone());
+    let runs = tokio::spawn(async move { running.0.run(running.1).await });
+    gateway.started().await;
+    for found in found(series(&gateway, query()).await) {
+        add(times, &found.0, &found.1);
     }
+    stop.cancel();
+    runs.await.unwrap();
 }
 
 /// What was written: the same times for every series.
@@ -72,9 +92,9 @@ async fn no_sample_is_out_of_reach_on_its_way_to_the_bucket() {
     let shelf = dir.path().join("bucket");
     let text = format!("type: FILESYSTEM\nconfig:\n  directory: {}\n", shelf.display());
     let bucket = Reloading::open(ObjstoreConfig::parse(&text, |_| None).unwrap()).unwrap().bucket().build();
-    let node = Node::start(&dir.path().join("tenants"), Some(bucket), |options| {
+    let node = Node::start(&dir.path().join("tenants"), Some(bucket.clone()), |options| {
         options.storage.block_ms = BLOCK_MS;
-        options.storage.retention = std::time::Duration::from_millis(1500);
+        options.storage.retention = Duration::from_millis(1500);
     })
     .await;
     let (node, acknowledged) = (Arc::new(node), Arc::new(AtomicI64::new(0)));
@@ -105,7 +125,7 @@ async fn no_sample_is_out_of_reach_on_its_way_to_the_bucket() {
         let mut times = in_receiver(&node).await;
         let oldest = times.values().filter_map(|times| times.first()).min().copied();
         in_blocks_only |= oldest.is_some_and(|oldest| oldest > STEP_MS);
-        in_bucket(&shelf, &mut times);
+        in_bucket(&bucket, &dir.path().join("headers"), &mut times).await;
         let (least, most) = (written(before), written(STEPS));
         for number in 0..SERIES {
             let found = times.remove(&number.to_string()).unwrap_or_default();

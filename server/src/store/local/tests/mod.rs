@@ -17,7 +17,7 @@ use tower::ServiceExt as _;
 
 use super::{LocalLimits, LocalObserver, LocalStore};
 use crate::receive::{Parts, ReceiveOptions, Receiver, Silent};
-use crate::store::{Frame, SeriesQuery, Store as _, StoreError, StoreSeries, frames};
+use crate::store::{Frame, SeriesQuery, Store, StoreError, StoreSeries, frames};
 
 struct Deaf;
 
@@ -97,7 +97,7 @@ impl Node {
 }
 
 /// Asks for series; everything that was sent before the end.
-async fn ask(store: &LocalStore, query: SeriesQuery) -> (Vec<Frame>, Result<(), StoreError>) {
+async fn ask<S: Store + Clone>(store: &S, query: SeriesQuery) -> (Vec<Frame>, Result<(), StoreError>) {
     let (sender, mut receiver) = frames(4 << 20);
     let (store, query) = (store.clone(), Arc::new(query));
     let asked = tokio::spawn(async move { store.series(query, sender).await });
@@ -109,7 +109,7 @@ async fn ask(store: &LocalStore, query: SeriesQuery) -> (Vec<Frame>, Result<(), 
 }
 
 /// The same, where everything is to be well.
-async fn series(store: &LocalStore, query: SeriesQuery) -> Vec<StoreSeries> {
+async fn series<S: Store + Clone>(store: &S, query: SeriesQuery) -> Vec<StoreSeries> {
     let (frames, end) = ask(store, query).await;
     end.unwrap();
     let series = frames.into_iter().map(|frame| match frame {
