@@ -187,6 +187,15 @@ impl Deletions {
         bucket.get_if_exists(Layout::DELETIONS).await?.map_or(Ok(Self::default()), |text| Self::parse(&text))
     }
 
+    /// Puts the object into the bucket, in the place of the one that is there. Whoever changes it has fetched it before; of two who do
+    /// so at the same time, the later one wins.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub async fn put(&self, bucket: &Bucket) -> Result<(), Error> {
+        bucket.put(Layout::DELETIONS, self.to_bytes().into()).await
+    }
+
     /// Adds a deletion.
     ///
     /// # Errors
@@ -197,6 +206,13 @@ impl Deletions {
         }
         self.list.push(deletion);
         Ok(())
+    }
+
+    /// Takes out the deletion of this id; false if there is none.
+    pub fn remove(&mut self, id: &str) -> bool {
+        let before = self.list.len();
+        self.list.retain(|deletion| deletion.id != id);
+        self.list.len() < before
     }
 
     /// All deletions, in the order of the object.

@@ -100,9 +100,12 @@ async fn the_object_comes_back_as_it_went() {
     let mut deletions = Deletions::default();
     deletions.add(deletion("one", "{job=\"a\",\"\\xff\"!=\"<x>\"}", TimeRange::new(-5, 7))).unwrap();
     deletions.add(deletion("two", "up", TimeRange::ALL)).unwrap();
-    bucket.put(Layout::DELETIONS, deletions.to_bytes().into()).await.unwrap();
+    deletions.put(&bucket).await.unwrap();
     assert_eq!(Deletions::fetch(&bucket).await.unwrap(), deletions);
+    assert!(bucket.exists(Layout::DELETIONS).await.unwrap());
     assert_eq!(sarsen_bucket::View::fetch(&bucket).await.unwrap(), sarsen_bucket::View::default());
+    assert!(deletions.remove("one") && !deletions.remove("one"));
+    assert_eq!(deletions.iter().map(|left| left.id.as_str()).collect::<Vec<_>>(), ["two"]);
 }
 
 #[test]

@@ -5,12 +5,10 @@ mod program;
 
 use std::path::{Path, PathBuf};
 
-use program::{program, testdata};
+use program::{program, said, testdata};
 
 fn tool(args: &[&str], paths: &[&Path]) -> (i32, String, String) {
-    let output = program("sarsen").arg("tools").args(args).args(paths).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    said(program("sarsen").arg("tools").args(args).args(paths).output().unwrap())
 }
 
 fn block_in(folder: &str) -> PathBuf {

@@ -5,13 +5,11 @@ mod program;
 
 use std::path::{Path, PathBuf};
 
-use program::{program, testdata};
+use program::{program, said, testdata};
 
 fn tool(config: &str, args: &[&str]) -> (i32, String, String) {
     let flag = format!("--objstore.config={config}");
-    let output = program("sarsen").args(["tools", "bucket"]).args(args).arg(flag).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    said(program("sarsen").args(["tools", "bucket"]).args(args).arg(flag).output().unwrap())
 }
 
 fn block_in(folder: &str) -> PathBuf {

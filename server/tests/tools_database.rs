@@ -5,14 +5,12 @@ mod program;
 
 use std::path::Path;
 
-use program::program;
+use program::{program, said};
 use sarsen_block::Labels;
 use sarsen_tsdb::{Db, Options};
 
 fn tool(what: &str, directory: &Path) -> (i32, String, String) {
-    let output = program("sarsen").args(["tools", "tsdb", what]).arg(directory).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    said(program("sarsen").args(["tools", "tsdb", what]).arg(directory).output().unwrap())
 }
 
 /// Fifty commits of one sample each for ten series.
@@ -105,10 +103,9 @@ fn a_stopped_database_is_flushed_into_the_bucket() {
     let config =
         format!("--objstore.config=type: FILESYSTEM\nconfig:\n  directory: '{}'\n", bucket.display());
     let run = |args: &[&str]| program("sarsen").arg("tools").args(args).arg(&config).output().unwrap();
-    let output = run(&["tsdb", "flush", directory.to_str().unwrap(), "--label=replica=\"0\""]);
-    let (text, error) =
-        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-    assert_eq!(output.status.code(), Some(0), "{text}{error}");
+    let (code, text, error) =
+        said(run(&["tsdb", "flush", directory.to_str().unwrap(), "--label=replica=\"0\""]));
+    assert_eq!(code, 0, "{text}{error}");
     assert!(text.contains("1 block cut, 1 uploaded, 0 left"), "{text}");
 
     let output = run(&["bucket", "inspect", "--output=json"]);

@@ -7,16 +7,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use program::program;
+use program::{program, said};
 use sarsen_block::{BlockId, BlockMeta, BlockStats, ThanosMeta, TimeRange};
 use sarsen_bucket::{MarkKind, Marker, Reason};
 
 const HOUR: i64 = 3_600_000;
 
 fn tool(args: &[&str]) -> (i32, String, String) {
-    let output = program("sarsen").args(["tools", "bucket", "plan"]).args(args).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    said(program("sarsen").args(["tools", "bucket", "plan"]).args(args).output().unwrap())
 }
 
 /// A block of which only the meta is there: a plan reads no more.

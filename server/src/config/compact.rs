@@ -11,7 +11,7 @@ use sarsen_compactor::{Options, Retention};
 use super::content::Content;
 use super::flags::{Fault, Flag, Given, Kind};
 use super::process::{HttpConfig, PROCESS, go_duration};
-use super::values::{Moment, moment};
+use super::values::Moment;
 use super::{overrides, pages};
 use crate::compact::RoleOptions;
 
@@ -252,8 +252,8 @@ impl Settings {
     pub(crate) fn read(given: &Given) -> Result<Self, Fault> {
         let settings = Self {
             options: options(given)?,
-            min: bound(given, "min-time")?,
-            max: bound(given, "max-time")?,
+            min: given.moment("min-time")?,
+            max: given.moment("max-time")?,
             overrides: Content::of(given, "compact.overrides-config")?,
         };
         settings.options(crate::clock::now())?;
@@ -328,10 +328,6 @@ fn options(given: &Given) -> Result<Options, Fault> {
         options.selector = Some(selector.map_err(|why| format!("{}: {why}", content.place()))?);
     }
     Ok(options)
-}
-
-fn bound(given: &Given, name: &str) -> Result<Moment, Fault> {
-    moment(given.text(name)).map_err(|why| format!("--{name}: {why}"))
 }
 
 #[cfg(test)]

@@ -283,6 +283,12 @@ impl Given {
         values::size_or_number(self.text(name)).map_err(|why| format!("--{name}: {why}"))
     }
 
+    /// A date, or a duration from now.
+    #[cfg(any(feature = "compact", feature = "tools"))]
+    pub(crate) fn moment(&self, name: &str) -> Result<values::Moment, Fault> {
+        values::moment(self.text(name)).map_err(|why| format!("--{name}: {why}"))
+    }
+
     /// External labels, sorted by name; a name twice is a fault.
     pub(crate) fn labels(&self, name: &str) -> Result<Vec<(String, String)>, Fault> {
         let read = |text: &String| values::label(text).map_err(|why| format!("--{name}: {why}"));

@@ -170,7 +170,7 @@ pub(crate) enum Moment {
     FromNow(i64),
 }
 
-#[cfg(any(feature = "compact", feature = "store"))]
+#[cfg(any(feature = "compact", feature = "store", feature = "tools"))]
 impl Moment {
     /// Milliseconds since 1970, if it is `now` now.
     pub(crate) const fn resolve(self, now: i64) -> i64 {

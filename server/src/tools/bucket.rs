@@ -3,6 +3,7 @@
 //! Long work shows a bar on a terminal ([`Progress`]) and waits between tries, as a role does.
 
 mod copy;
+mod deletions;
 mod undelete;
 mod upload;
 mod verify;
@@ -25,6 +26,7 @@ use crate::config::flags::{Flag, Given, Kind};
 use crate::objstore::Objstore;
 
 pub(super) use copy::{FLAGS as COPY_FLAGS, run as copy};
+pub(super) use deletions::{DELETE_FLAGS, LIST_FLAGS, delete, list as deletions};
 pub(super) use undelete::{FLAGS as UNDELETE_FLAGS, run as undelete};
 pub(super) use upload::{FLAGS as UPLOAD_FLAGS, run as upload};
 pub(super) use verify::{FLAGS as VERIFY_FLAGS, run as verify};

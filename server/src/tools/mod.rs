@@ -1,8 +1,8 @@
 //! Look, check, dump, repair: what an operator does to blocks, buckets and databases by hand.
 //!
 //! Tools print what they found on standard output and end with 0; a tool that found something wrong lists it there and
-//! ends with 1 and one line on standard error. Only `repair`, `flush`, `import`, `upload`, `copy` and `undelete` change
-//! anything.
+//! ends with 1 and one line on standard error. Only `repair`, `flush`, `import`, `upload`, `copy`, `delete`, `deletions --forget`
+//! and `undelete` change anything.
 
 mod bucket;
 mod database;
@@ -105,6 +105,20 @@ pub(crate) const COMMANDS: &[Command] = &[
         arguments: "[ULID...]",
         table: || with(&[OBJSTORE, bucket::UNDELETE_FLAGS].concat()),
         run: bucket::undelete,
+    },
+    Command {
+        name: "tools bucket delete",
+        about: "Deletes series from the whole bucket: they are named in an object of the bucket, and compactors leave them out of every block that they write anew.",
+        arguments: "",
+        table: || with(&[OBJSTORE, bucket::DELETE_FLAGS].concat()),
+        run: bucket::delete,
+    },
+    Command {
+        name: "tools bucket deletions",
+        about: "What was deleted from the whole bucket, and which blocks are not free of it yet.",
+        arguments: "",
+        table: || with(&[OBJSTORE, &[OUTPUT], bucket::LIST_FLAGS].concat()),
+        run: bucket::deletions,
     },
     Command {
         name: "tools bucket upload",

@@ -4,7 +4,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 /// A file or folder of the stored test data.
@@ -21,6 +21,16 @@ pub fn program(name: &str) -> Command {
         other => panic!("there is no program {other}"),
     };
     Command::new(path)
+}
+
+/// How a program ended: exit code, standard output, standard error. It says whole lines.
+pub fn said(output: Output) -> (i32, String, String) {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (out, error) = (text(output.stdout), text(output.stderr));
+    for text in [&out, &error] {
+        assert!(text.is_empty() || text.ends_with('\n'), "ends within a line: {text:?}");
+    }
+    (output.status.code().unwrap(), out, error)
 }
 
 /// A port nobody listened at a moment ago.
