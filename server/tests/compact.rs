@@ -404,6 +404,25 @@ async fn a_store_that_goes_in_the_middle_is_waited_for() {
 }
 
 #[tokio::test]
+async fn the_log_says_how_far_a_job_is_while_it_works() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = directory(&dir.path().join("bucket"));
+    fill(&open(&config), Wanted { series: 400, ..A }, long_ago()).await;
+    let (code, log) = round(dir.path(), &config, &["--compact.progress-interval=5ms"]);
+    assert_eq!(code, 0, "{log}");
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("progress=")).collect();
+    let percent = |line: &&str| -> u8 {
+        let (_, rest) = line.split_once("progress=").unwrap();
+        rest.split_once('%').unwrap().0.parse().unwrap()
+    };
+    // Not only at the begin and at the end.
+    assert!(told.iter().any(|line| (1..100).contains(&percent(line))), "{log}");
+    assert!(told.iter().all(|line| percent(line) <= 100), "{log}");
+    assert!(told.iter().any(|line| line.contains("compact blocks: ")), "{log}");
+    assert!(told.iter().any(|line| line.contains("downsample block: ")), "{log}");
+}
+
+#[tokio::test]
 async fn a_stop_in_the_middle_is_quick_and_the_next_round_completes() {
     let dir = tempfile::tempdir().unwrap();
     let store = dir.path().join("bucket");

@@ -7,6 +7,7 @@ use sarsen_bucket::{Excluded, Reason};
 use sarsen_compactor::GroupKey;
 
 use super::*;
+use crate::logging::lines_of;
 use crate::metrics::{Registry, todo};
 
 struct Scene {
@@ -76,6 +77,38 @@ fn work_is_on_the_board_while_it_lasts_and_counted_when_it_ends() {
         "thanos_compact_garbage_collected_blocks_total 1",
         "thanos_compact_garbage_collection_total 1",
     ]);
+}
+
+#[test]
+fn a_large_job_tells_at_each_tenth_how_far_it_is() {
+    let it = scene();
+    let large = job(Work::Merge { overlapping: false }, vec![meta(1), meta(2)]);
+    let small = Job { bytes: LARGE - 1, ..job(Work::Coarsen { to: Vec::new() }, vec![meta(3)]) };
+    let mib = |mib: u64| mib << 20;
+    let lines = lines_of(|| {
+        it.watch.job_started(&large);
+        it.watch.job_started(&small);
+        // A percent and a half at a time, beyond the end.
+        for read in (0..80).map(|step| mib(step * 15)) {
+            it.watch.job_progressed(&large, Progress { read, bytes: large.bytes });
+        }
+        it.watch.job_progressed(&small, Progress { read: small.bytes / 2, bytes: small.bytes });
+    });
+    let told: Vec<&String> = lines.iter().filter(|line| line.contains("progress=")).collect();
+    let percent = |line: &&String| {
+        let (_, rest) = line.split_once("progress=").unwrap();
+        rest.split_once('%').unwrap().0.parse::<u8>().unwrap()
+    };
+    let tenths: Vec<u8> = told.iter().map(|line| percent(line) / 10 * 10).collect();
+    assert_eq!(tenths, [10, 20, 30, 40, 50, 60, 70, 80, 90], "{lines:#?}");
+    assert!(
+        told.iter().all(|line| line.contains("msg=\"compact blocks\"") && line.contains("bytes=1073741824"))
+    );
+    // Somebody asks: every job under way says how far it is, however small.
+    let lines = lines_of(|| it.watch.tell());
+    let share = |what: &str| lines.iter().any(|line| line.contains(what) && line.contains("they overlap"));
+    assert!(share("progress=50%") && share("progress=100%"), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains("msg=\"work to be done\"")), "{lines:#?}");
 }
 
 #[test]
