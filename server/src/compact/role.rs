@@ -79,13 +79,12 @@ impl CompactRole {
         let scratch = opened.map_err(|why| why.to_string())??;
         let beside = CancellationToken::new();
         let _guard = beside.clone().drop_guard();
-        if self.0.options.wait.is_some() {
-            if self.0.options.web.is_some() {
-                tokio::spawn(Arc::clone(&self.0).look_on_time(beside.clone()));
-            }
-            if !self.0.options.progress.is_zero() {
-                tokio::spawn(Arc::clone(&self.0).tell_on_time(beside));
-            }
+        if self.0.options.wait.is_some() && self.0.options.web.is_some() {
+            tokio::spawn(Arc::clone(&self.0).look_on_time(beside.clone()));
+        }
+        // A single round may take hours too.
+        if !self.0.options.progress.is_zero() {
+            tokio::spawn(Arc::clone(&self.0).tell_on_time(beside));
         }
         let outcome = self.0.lead_again_and_again(&scratch, stop).await;
         self.0.board.change(|known| known.state = State::Stopping);
@@ -313,7 +312,9 @@ impl Shared {
 
     /// Says again and again how far work has come.
     async fn tell_on_time(self: Arc<Self>, stop: CancellationToken) {
-        let mut timer = tokio::time::interval(self.options.progress);
+        // At the begin there is nothing to tell.
+        let first = tokio::time::Instant::now() + self.options.progress;
+        let mut timer = tokio::time::interval_at(first, self.options.progress);
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
