@@ -151,6 +151,18 @@ fn every_flag_of_thanos_is_known() {
         "-w",
     ];
     assert!(known_flags("compact", &[], &hidden) > 45);
+    // Nor of the store gateway's.
+    let hidden = [
+        "--store.caching-bucket.config=",
+        "--store.caching-bucket.config-file=",
+        "--store.index-header-posting-offsets-in-mem-sampling=32",
+        "--store.index-header-lazy-reader-idle-timeout=5m",
+        "--debug.series-batch-size=10000",
+        "--debug.estimated-max-series-size=65536",
+        "--debug.estimated-max-chunk-size=16000",
+        "--debug.advertise-compatibility-label",
+    ];
+    assert!(known_flags("store", &[], &hidden) > 55);
 }
 
 /// Gives every flag that Thanos' command has, alone and with its default; how many there were.

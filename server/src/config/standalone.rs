@@ -1,4 +1,4 @@
-//! The flags of `standalone`: those of `receive` and `compact` with other defaults, and a few of its own.
+//! The flags of `standalone`: those of `receive`, `store` and `compact` with other defaults, and a few of its own.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,9 @@ use super::compact;
 use super::content::Content;
 use super::flags::{Fault, Flag, Given, Kind};
 use super::receive::{self, ReceiveConfig};
+use super::store;
 use crate::compact::RoleOptions;
+use crate::store::{GatewayOptions, Sieve};
 
 const OWN: &[Flag] = &[
     Flag::new("data-dir", Kind::Text, "data", "Directory of everything."),
@@ -41,6 +43,8 @@ const OWN: &[Flag] = &[
 pub(crate) struct StandaloneConfig {
     /// The receiver inside.
     pub(crate) receive: ReceiveConfig,
+    /// The store gateway inside.
+    pub(crate) store: GatewayOptions,
     /// The compactor inside.
     pub(crate) compact: RoleOptions,
     /// Scrape this process.
@@ -59,9 +63,12 @@ pub(crate) fn table() -> Vec<Flag> {
         "remote-write.address" => flag.with_default(""),
         "tsdb.path" => flag.with_default(""),
         "tsdb.retention" => flag.with_default("2h"),
+        // The bucket is at hand, and other roles of this process change it.
+        "sync-block-duration" => flag.with_default("1m"),
         _ => flag,
     };
-    OWN.iter().copied().chain(receive::table().into_iter().map(adapt)).chain(compact::shared()).collect()
+    let shared = store::shared().chain(compact::shared());
+    OWN.iter().copied().chain(receive::table().into_iter().map(adapt)).chain(shared.map(adapt)).collect()
 }
 
 impl StandaloneConfig {
@@ -83,7 +90,9 @@ impl StandaloneConfig {
         receive.role.prometheus_write = true;
         let (self_scrape, admin_api) = (given.is_on("self-scrape"), given.is_on("web.enable-admin-api"));
         let compact = compact::role(given, format!("{data_dir}/compact").into())?;
-        Ok(Self { receive, compact, self_scrape, admin_api, data_dir: data_dir.into() })
+        // Everything in the bucket is served; bounds of time are for the compactor.
+        let store = store::role(given, format!("{data_dir}/store").into(), Sieve::default())?;
+        Ok(Self { receive, store, compact, self_scrape, admin_api, data_dir: data_dir.into() })
     }
 }
 
@@ -110,6 +119,7 @@ mod tests {
         assert!(config.self_scrape && config.receive.write_address.is_empty());
         assert!(!read(&["--no-self-scrape"]).unwrap().self_scrape);
         assert_eq!(config.compact.scratch, std::path::Path::new("/x/compact"));
+        assert_eq!(config.store.data_dir, std::path::Path::new("/x/store"));
         let retention = config.compact.settings.options(0).unwrap().retention;
         let days =
             [retention.raw_ms, retention.five_minutes_ms, retention.one_hour_ms].map(|ms| ms / 86_400_000);

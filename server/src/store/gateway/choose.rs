@@ -120,7 +120,8 @@ pub(super) fn external_labels(meta: &BlockMeta) -> Result<Labels, Error> {
     Labels::from_pairs(meta.thanos.iter().flat_map(|thanos| &thanos.labels))
 }
 
-fn resolution_of(meta: &BlockMeta) -> i64 {
+/// Milliseconds between the samples of a block; 0: raw.
+pub(super) fn resolution_of(meta: &BlockMeta) -> i64 {
     meta.thanos.as_ref().map_or(0, |thanos| thanos.resolution)
 }
 

@@ -5,38 +5,60 @@
 //! only.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use sarsen_block::{BlockId, METRIC_NAME, MatchOp, Matcher, TimeRange};
+use sarsen_block::{BlockId, MatchOp, Matcher};
+use sarsen_bucket::{Budget, Selection};
 
 use super::Gateway;
 use super::merge::first_of;
 use super::request::{Asking, Request, Terms, Trouble};
 use super::shelf::{Asked, Shelf};
-use super::source::Select;
-use crate::store::{LabelsAnswer, LabelsQuery, OutgoingLabels, StoreError};
+use crate::store::{LabelsAnswer, LabelsQuery, StoreError};
 
 /// The names of labels.
 pub(super) async fn names(gateway: &Gateway, query: &LabelsQuery) -> Result<LabelsAnswer, StoreError> {
-    let (range, without) = (query.range, query.without.clone());
-    collect(gateway, query, &move |asked| names_of(asked, range, without.clone()).boxed()).await
+    let without = query.without.clone();
+    let one = move |ask: Inquiry| names_of(ask, without.clone()).boxed();
+    collect(gateway, query, None, &one).await
 }
 
-async fn names_of(asked: Asked, range: TimeRange, without: Vec<Bytes>) -> Result<BTreeSet<Bytes>, Trouble> {
-    let external = asked.source.external.as_ref();
-    let mut names = BTreeSet::new();
-    if asked.matchers.is_empty() {
-        names.extend(asked.source.label_names().await?.into_iter().map(Bytes::from));
-        let shown = external.iter().map(|(name, _)| Bytes::copy_from_slice(name));
-        names.extend(shown.filter(|name| !without.contains(name)));
-        return Ok(names);
+/// One block that is asked for names or values.
+struct Inquiry {
+    asked: Asked,
+    selection: Selection,
+    budget: Budget,
+}
+
+impl Inquiry {
+    /// Whether every series of the block has a chunk in the range, so that times need not be looked at.
+    fn is_of_all_times(&self) -> bool {
+        self.selection.range.covers(self.asked.source.meta.range())
     }
-    let select = Select { matchers: Arc::clone(&asked.matchers), range, skip_chunks: true };
-    let outgoing = OutgoingLabels::new(external, &without);
-    for found in asked.source.select(select).await? {
-        for (name, _) in outgoing.of(found.labels.as_ref()).iter() {
+}
+
+async fn names_of(ask: Inquiry, without: Vec<Bytes>) -> Result<BTreeSet<Bytes>, Trouble> {
+    let Inquiry { asked: Asked { source, matchers }, selection, budget } = &ask;
+    let is_hidden = |name: &[u8]| without.iter().any(|hidden| **hidden == *name);
+    let own = |names: Vec<Vec<u8>>| names.into_iter().map(Bytes::from);
+    let external = || {
+        let shown = source.external.iter().filter(|(name, _)| !is_hidden(name));
+        shown.map(|(name, _)| Bytes::copy_from_slice(name))
+    };
+    let block = source.open().await?;
+    let mut names = BTreeSet::new();
+    if matchers.is_empty() {
+        names.extend(own(block.label_names(&[], budget).await?));
+        names.extend(external());
+    } else if ask.is_of_all_times() {
+        names.extend(own(block.label_names(matchers, budget).await?).filter(|name| !is_hidden(name)));
+        if !names.is_empty() {
+            names.extend(external());
+        }
+    } else {
+        let found = source.select(selection, budget).await?;
+        for (name, _) in (0..found.len()).flat_map(|row| found.labels(row).iter()) {
             if !names.contains(name) {
                 names.insert(Bytes::copy_from_slice(name));
             }
@@ -54,51 +76,50 @@ pub(super) async fn values(
     if query.without.contains(&name) {
         return Ok(LabelsAnswer::default());
     }
-    // A condition on the metric's name leaves few series; else only those that have the label are looked at.
-    let by_metric = |matcher: &Matcher| matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal;
-    let present = match query.matchers.iter().any(by_metric) {
-        true => None,
-        false => Some(Matcher::new(MatchOp::NotEqual, &name, "")?),
-    };
-    let range = query.range;
-    collect(gateway, query, &move |asked| values_of(asked, range, name.clone(), present.clone()).boxed())
-        .await
+    // Only series that have the label are looked at.
+    let present = Matcher::new(MatchOp::NotEqual, &name, "")?;
+    let one = move |ask: Inquiry| values_of(ask, name.clone()).boxed();
+    collect(gateway, query, Some(present), &one).await
 }
 
-async fn values_of(
-    asked: Asked,
-    range: TimeRange,
-    name: Bytes,
-    present: Option<Matcher>,
-) -> Result<BTreeSet<Bytes>, Trouble> {
-    let external = asked.source.external.get(&name).map(Bytes::copy_from_slice);
+async fn values_of(ask: Inquiry, name: Bytes) -> Result<BTreeSet<Bytes>, Trouble> {
+    let Inquiry { asked: Asked { source, matchers }, selection, budget } = &ask;
+    let external = source.external.get(&name).map(Bytes::copy_from_slice);
+    let block = source.open().await?;
     let mut values = BTreeSet::new();
-    if asked.matchers.is_empty() {
-        values.extend(asked.source.label_values(name.to_vec()).await?.into_iter().map(Bytes::from));
+    if matchers.is_empty() {
+        values.extend(block.label_values(&name, &[], budget).await?.into_iter().map(Bytes::from));
         values.extend(external);
         if name.is_empty() {
             // The list of all series stands under the empty name, which Thanos takes for a label.
             values.insert(Bytes::new());
         }
-        return Ok(values);
-    }
-    let mut matchers = asked.matchers.to_vec();
-    matchers.extend(present.filter(|_| external.is_none()));
-    let select = Select { matchers: matchers.into(), range, skip_chunks: true };
-    for found in asked.source.select(select).await? {
-        let value = external.as_deref().or_else(|| found.labels.get(&name)).unwrap_or_default();
-        if !value.is_empty() && !values.contains(value) {
-            values.insert(Bytes::copy_from_slice(value));
+    } else if !ask.is_of_all_times() {
+        let found = source.select(selection, budget).await?;
+        for row in 0..found.len() {
+            let value = found.labels(row).get(&name).unwrap_or_default();
+            if !value.is_empty() && !values.contains(value) {
+                values.insert(Bytes::copy_from_slice(value));
+            }
         }
+    } else if let Some(external) = external {
+        // Every series has it, if there is one.
+        let any = !block.label_names(matchers, budget).await?.is_empty();
+        values.extend(any.then_some(external));
+    } else {
+        let found = block.label_values(&name, matchers, budget).await?;
+        values.extend(found.into_iter().filter(|value| !value.is_empty()).map(Bytes::from));
     }
     Ok(values)
 }
 
-/// Asks every block in the range and joins what they say.
+/// Asks every block in the range and joins what they say. `present` is a further condition on series where there is one already and
+/// no external label answers it.
 async fn collect(
     gateway: &Gateway,
     query: &LabelsQuery,
-    one: &(dyn Fn(Asked) -> Asking<BTreeSet<Bytes>> + Send + Sync),
+    present: Option<Matcher>,
+    one: &(dyn Fn(Inquiry) -> Asking<BTreeSet<Bytes>> + Send + Sync),
 ) -> Result<LabelsAnswer, StoreError> {
     let terms = Terms {
         range: query.range,
@@ -110,7 +131,15 @@ async fn collect(
     };
     let mut request = Request::new(gateway, terms);
     let mut warnings = Vec::new();
-    let answers = request.ask(Shelf::touched, one, &mut warnings).await?;
+    let (budget, without) = (request.budget.clone(), query.without.clone());
+    let range = request.range();
+    let inquire = |shelf: &Shelf, asked: Asked| {
+        let mut selection = Selection { skip_chunks: true, ..shelf.selection(&asked, range, &without) };
+        let missing = present.iter().filter(|one| asked.source.external.get(one.name()).is_none());
+        selection.matchers.extend(missing.cloned());
+        one(Inquiry { asked, selection, budget: budget.clone() })
+    };
+    let answers = request.ask(Shelf::touched, &inquire, &mut warnings).await?;
     let blocks: Vec<BlockId> = answers.iter().map(|(asked, _)| asked.source.id()).collect();
     let mut all = BTreeSet::new();
     for (_, mut answer) in answers {

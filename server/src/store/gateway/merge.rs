@@ -2,22 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use sarsen_block::{ChunkMeta, Labels, LabelsRef, SeriesNo};
+use sarsen_block::LabelsRef;
 use sarsen_downsample::Aggregate;
 
-use crate::store::{ChunkParts, OutgoingLabels, Shard, StoreChunk, merge_equal, sort_outgoing};
-
-/// What one block has of a series: which series it is there, and its chunks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Piece {
-    /// Which of the blocks of the request.
-    pub(super) block: usize,
-    pub(super) no: SeriesNo,
-    pub(super) chunks: Vec<ChunkMeta>,
-}
-
-/// A series as it goes out, its chunks still in their blocks.
-pub(super) type Merged = (Labels, Vec<Piece>);
+use crate::store::{ChunkParts, Shard, StoreChunk};
 
 /// What is left out of a request's series.
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,39 +14,50 @@ pub(super) struct Cut<'a> {
     /// Series up to and with this one were sent already.
     pub(super) behind: Option<LabelsRef<'a>>,
     /// At most so many; 0: all.
-    pub(super) limit: usize,
+    pub(super) limit: u64,
 }
 
-/// Adds the series of one block to those of the others.
-pub(super) fn gather(
-    all: &mut Vec<Merged>,
-    found: impl IntoIterator<Item = (Labels, Piece)>,
-    outgoing: &OutgoingLabels,
+/// A series of one of several blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Which of the blocks.
+    pub(super) block: u32,
+    /// Which of its series.
+    pub(super) row: u32,
+}
+
+/// The series of all blocks that are sent, in the order of their labels, and in that of the blocks where these are equal. `lengths`: how
+/// many series each block has; `labels`: those under which one goes out.
+pub(super) fn arrange<'a>(
+    lengths: impl IntoIterator<Item = usize>,
+    labels: impl Fn(Place) -> LabelsRef<'a>,
     cut: &Cut<'_>,
-) {
+) -> Vec<Place> {
+    let mut places = Vec::new();
     let mut scratch = Vec::new();
-    for (stored, piece) in found {
-        let labels = outgoing.of(stored.as_ref());
-        let is_sent = cut.behind.is_some_and(|behind| labels.as_ref() <= behind);
-        if !is_sent && cut.shard.is_none_or(|shard| shard.takes(labels.as_ref(), &mut scratch)) {
-            all.push((labels, vec![piece]));
+    for (block, length) in (0u32..).zip(lengths) {
+        for (row, _) in (0u32..).zip(0..length) {
+            let place = Place { block, row };
+            let labels = labels(place);
+            let is_sent = cut.behind.is_some_and(|behind| labels <= behind);
+            if !is_sent && cut.shard.is_none_or(|shard| shard.takes(labels, &mut scratch)) {
+                places.push(place);
+            }
         }
     }
-}
-
-/// Brings what was gathered into the order in which it goes out; equal series become one, with the pieces in the order of their blocks.
-pub(super) fn arrange(mut all: Vec<Merged>, cut: &Cut<'_>) -> Vec<Merged> {
-    sort_outgoing(&mut all);
-    merge_equal(&mut all);
+    // The series of one block come in order, which this sort uses.
+    places.sort_by(|a, b| labels(*a).cmp(&labels(*b)));
     if cut.limit > 0 {
-        all.truncate(cut.limit);
+        let limit = usize::try_from(cut.limit).unwrap_or(usize::MAX);
+        let kept = places.chunk_by(|a, b| labels(*a) == labels(*b)).take(limit).map(<[Place]>::len).sum();
+        places.truncate(kept);
     }
-    all
+    places
 }
 
 /// The chunks of one series from all its blocks, as they are sent: by time, none twice. Chunks without any data are sent only where there
 /// are no others, and then those of one block, as Thanos does. `chunks` come with the number of their block.
-pub(super) fn finish(mut chunks: Vec<(usize, StoreChunk)>) -> Vec<StoreChunk> {
+pub(super) fn finish(mut chunks: Vec<(u32, StoreChunk)>) -> Vec<StoreChunk> {
     if chunks.iter().any(|(_, chunk)| has_data(chunk)) {
         chunks.retain(|(_, chunk)| has_data(chunk));
     } else {

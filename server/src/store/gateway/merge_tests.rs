@@ -1,10 +1,9 @@
-//! Merging against a plain map of label sets.
+//! Chunks of a series by hand; the order of series against a plain map of label sets.
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use proptest::prelude::*;
-use sarsen_block::{Chunk, ChunkRef, TimeRange};
+use sarsen_block::{Chunk, Labels, TimeRange};
 use sarsen_downsample::AggrChunk;
 
 use super::*;
@@ -26,14 +25,14 @@ fn chunks_come_by_time_and_none_twice() {
     let longer = raw((0, 12), b"c");
     let other = raw((0, 9), b"d");
     let chunks = [&late, &other, &early, &longer, &early, &other, &late];
-    let chunks = chunks.into_iter().cloned().enumerate().collect();
+    let chunks = (0..).zip(chunks.into_iter().cloned()).collect();
     assert_eq!(finish(chunks), [other, early, longer, late]);
 }
 
 #[test]
 fn aggregates_are_the_same_if_all_parts_are() {
     let (one, two) = (aggregates((0, 9), b"a", b"b"), aggregates((0, 9), b"a", b"c"));
-    let chunks = [&one, &two, &one].into_iter().cloned().enumerate().collect();
+    let chunks = (0..).zip([&one, &two, &one].into_iter().cloned()).collect();
     assert_eq!(finish(chunks), [one, two]);
 }
 
@@ -53,52 +52,39 @@ fn first_of_many() {
     assert_eq!(first_of(all, 2), [1, 2]);
 }
 
-type Stored = BTreeMap<String, String>;
-
-fn some_block() -> impl Strategy<Value = (String, Vec<Stored>)> {
+fn some_block() -> impl Strategy<Value = Vec<Labels>> {
     let series = prop::collection::btree_map("[a-d]", "[x-z]", 1..4);
-    ("[p-r]", prop::collection::vec(series, 0..8))
+    let sorted = |series: Vec<BTreeMap<String, String>>| {
+        let mut labels: Vec<Labels> = series.iter().map(|one| Labels::from_pairs(one).unwrap()).collect();
+        labels.sort();
+        labels
+    };
+    prop::collection::vec(series, 0..8).prop_map(sorted)
 }
 
 proptest! {
     #[test]
-    fn merged_as_a_plain_map_would(
+    fn arranged_as_a_plain_map_would(
         blocks in prop::collection::vec(some_block(), 0..5),
-        without in prop::collection::vec(prop::sample::select(vec!["a", "c", "replica"]), 0..2),
-        limit in 0usize..6,
+        limit in 0u64..6,
         behind in prop::option::of("[x-z]"),
+        part in prop::option::of(0i64..2),
     ) {
-        let mut names: Vec<Bytes> = without.iter().map(|name| Bytes::from_static(name.as_bytes())).collect();
-        names.sort_unstable();
         let behind = behind.map(|value| Labels::from_pairs([("b", value)]).unwrap());
-        let cut = Cut { shard: None, behind: behind.as_ref().map(Labels::as_ref), limit };
-        let (mut all, mut expected) = (Vec::new(), BTreeMap::<Labels, Vec<(usize, u32)>>::new());
-        for (block, (replica, stored)) in blocks.iter().enumerate() {
-            let external = Labels::from_pairs([("replica", replica), ("c", replica)]).unwrap();
-            let mut sorted: Vec<Labels> = stored.iter().map(|one| Labels::from_pairs(one).unwrap()).collect();
-            sorted.sort();
-            sorted.dedup();
-            let found = sorted.iter().zip(0u32..).map(|(labels, no)| {
-                let chunk_ref = ChunkRef::new(0, no);
-                let chunks = vec![ChunkMeta { range: TimeRange::new(0, 1), chunk_ref }];
-                (labels.clone(), Piece { block, no: SeriesNo(no), chunks })
-            });
-            gather(&mut all, found, &OutgoingLabels::new(external.as_ref(), &names), &cut);
-            for (labels, no) in sorted.iter().zip(0u32..) {
-                let mut plain: BTreeMap<&[u8], &[u8]> = labels.iter().collect();
-                plain.extend(external.iter());
-                plain.retain(|name, _| !without.iter().any(|other| other.as_bytes() == *name));
-                let labels = Labels::from_pairs(plain).unwrap();
-                if behind.as_ref().is_none_or(|behind| labels > *behind) {
-                    expected.entry(labels).or_default().push((block, no));
+        let shard = part.and_then(|part| Shard::new(part, 2, false, Vec::new()));
+        let cut = Cut { shard: shard.as_ref(), behind: behind.as_ref().map(Labels::as_ref), limit };
+        let mut expected = BTreeMap::<Labels, Vec<Place>>::new();
+        for (block, series) in (0u32..).zip(&blocks) {
+            for (row, labels) in (0u32..).zip(series) {
+                let ours = shard.as_ref().is_none_or(|shard| shard.takes(labels.as_ref(), &mut Vec::new()));
+                if ours && behind.as_ref().is_none_or(|behind| labels > behind) {
+                    expected.entry(labels.clone()).or_default().push(Place { block, row });
                 }
             }
         }
-        let got: Vec<(Labels, Vec<(usize, u32)>)> = arrange(all, &cut)
-            .into_iter()
-            .map(|(labels, pieces)| (labels, pieces.iter().map(|piece| (piece.block, piece.no.0)).collect()))
-            .collect();
-        let limit = if limit == 0 { usize::MAX } else { limit };
-        prop_assert_eq!(got, expected.into_iter().take(limit).collect::<Vec<_>>());
+        let limit = if limit == 0 { usize::MAX } else { limit as usize };
+        let expected: Vec<Place> = expected.into_values().take(limit).flatten().collect();
+        let labels = |place: Place| blocks[place.block as usize][place.row as usize].as_ref();
+        prop_assert_eq!(arrange(blocks.iter().map(Vec::len), labels, &cut), expected);
     }
 }

@@ -25,7 +25,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::RwLock;
-use sarsen_bucket::{Advice, Bucket, Error};
+use sarsen_bucket::{
+    Advice, Bucket, Budget, Cache, Ceiling, Error, Gate, HeaderCache, Limits, RemoteBlocks, RemoteOptions,
+    UncountedHeaders,
+};
 use tokio::sync::{Notify, watch};
 
 use super::{FrameSender, LabelsAnswer, LabelsQuery, SeriesQuery, Store, StoreError, StoreInfo};
@@ -37,6 +40,7 @@ pub(crate) use options::{GatewayLimits, GatewayOptions};
 use request::Trouble;
 use shelf::Shelf;
 pub(crate) use sieve::Sieve;
+use source::Readers;
 
 /// How long a request waits for a store that does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -59,7 +63,10 @@ struct Inner {
     probe: Notify,
     /// Why the store does not answer, while it does not.
     away: watch::Sender<Option<String>>,
-    gate: sarsen_bucket::Gate,
+    readers: Arc<Readers>,
+    /// What all requests together may hold.
+    ceiling: Ceiling,
+    gate: Gate,
     metrics: StoreMetrics,
     /// Where looks are counted; not where another role of the process counts its own.
     looked: Option<SyncMetrics>,
@@ -75,9 +82,14 @@ impl std::fmt::Debug for Gateway {
 impl Gateway {
     /// The gateway, which has not looked at the bucket yet. `alone`: no other role of the process looks at it.
     pub(crate) fn new(bucket: Bucket, options: GatewayOptions, registry: &Registry, alone: bool) -> Self {
-        let gate = sarsen_bucket::Gate::new(options.limits.concurrency as u64);
-        let ceiling = sarsen_bucket::Ceiling::new(options.limits.memory);
+        let gate = Gate::new(options.limits.concurrency as u64);
+        let ceiling = Ceiling::new(options.limits.memory);
         let metrics = StoreMetrics::new(registry, gate.clone(), ceiling.clone());
+        let headers = options.local_headers.then(|| options.data_dir.clone());
+        let headers = Arc::new(HeaderCache::new(headers, Arc::new(UncountedHeaders)));
+        let cache = Some(Cache::in_memory(options.index_cache_bytes));
+        let remote = RemoteBlocks::new(bucket.clone(), Arc::clone(&headers), RemoteOptions::default(), cache);
+        let readers = Arc::new(Readers { remote, headers });
         Self(Arc::new(Inner {
             bucket,
             options,
@@ -86,6 +98,8 @@ impl Gateway {
             look: Notify::new(),
             probe: Notify::new(),
             away: watch::Sender::new(None),
+            readers,
+            ceiling,
             gate,
             metrics,
             looked: alone.then(|| SyncMetrics::loaded(registry)),
@@ -102,6 +116,12 @@ impl Gateway {
 
     fn shelf(&self) -> Arc<Shelf> {
         Arc::clone(&self.0.shelf.read())
+    }
+
+    /// What a new request may take.
+    fn budget(&self) -> Budget {
+        let GatewayLimits { series, samples, bytes, .. } = self.0.options.limits;
+        Budget::new(Limits { series, samples, bytes }, &self.0.ceiling)
     }
 
     fn metrics(&self) -> &StoreMetrics {

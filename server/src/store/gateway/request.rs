@@ -10,7 +10,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use sarsen_block::{BlockId, Matcher, TimeRange};
-use sarsen_bucket::Error;
+use sarsen_bucket::{Budget, Error};
 
 use super::Gateway;
 use super::choose::Ask;
@@ -22,13 +22,19 @@ const BLOCKS_IN_FLIGHT: usize = 32;
 /// How often one request looks at the bucket anew.
 const LOOKS: u32 = 2;
 
+/// How many damaged local files one request puts up with.
+const LOCAL_FAULTS: u32 = 16;
+
 /// A request on its way.
 pub(super) struct Request<'a> {
     pub(super) gateway: &'a Gateway,
     pub(super) shelf: Arc<Shelf>,
     pub(super) terms: Terms<'a>,
+    /// What it has taken and may still take.
+    pub(super) budget: Budget,
     unreadable: BTreeSet<BlockId>,
     looks: u32,
+    local_faults: u32,
 }
 
 /// What all requests say.
@@ -50,14 +56,15 @@ pub(super) type Asking<T> = BoxFuture<'static, Result<T, Trouble>>;
 
 impl<'a> Request<'a> {
     pub(super) fn new(gateway: &'a Gateway, terms: Terms<'a>) -> Self {
-        Self { gateway, shelf: gateway.shelf(), terms, unreadable: BTreeSet::new(), looks: 0 }
+        let (shelf, budget) = (gateway.shelf(), gateway.budget());
+        Self { gateway, shelf, terms, budget, unreadable: BTreeSet::new(), looks: 0, local_faults: 0 }
     }
 
     /// Asks every block that `choose` names, until each has answered or is given up. `warnings` takes what is missing.
     pub(super) async fn ask<T: Send>(
         &mut self,
         choose: fn(&Shelf, &[Matcher], &Ask<'_>) -> Vec<Asked>,
-        one: &(dyn Fn(Asked) -> Asking<T> + Send + Sync),
+        one: &(dyn Fn(&Shelf, Asked) -> Asking<T> + Send + Sync),
         warnings: &mut Vec<String>,
     ) -> Result<Vec<Answer<T>>, StoreError> {
         let mut answers: BTreeMap<BlockId, T> = BTreeMap::new();
@@ -65,8 +72,9 @@ impl<'a> Request<'a> {
             let mut chosen = choose(&self.shelf, self.terms.matchers, &self.what());
             let open = chosen.iter().filter(|asked| !answers.contains_key(&asked.source.id()));
             let gateway = self.gateway;
-            let open: Vec<_> =
-                open.map(|asked| named(gateway, asked.source.id(), one(asked.clone()))).collect();
+            let open: Vec<_> = open
+                .map(|asked| named(gateway, asked.source.id(), one(&self.shelf, asked.clone())))
+                .collect();
             if open.is_empty() {
                 let take = |asked: Asked| answers.remove(&asked.source.id()).map(|answer| (asked, answer));
                 return Ok(chosen.drain(..).filter_map(take).collect());
@@ -96,7 +104,17 @@ impl<'a> Request<'a> {
         let text = match trouble {
             Trouble::Refused(why) => return Err(why),
             Trouble::Away(why) => why,
+            Trouble::Damaged(why) => format!("block {id} cannot be read: {why}"),
+            Trouble::Unreadable(Error::Exceeded(why)) => {
+                self.gateway.metrics().dropped(self.terms.tenant, why.reason());
+                return Err(StoreError::Exhausted(why.to_string()));
+            }
             Trouble::Unreadable(error) => {
+                // A local header was damaged, and is gone by now: the next try makes it anew.
+                if matches!(error, Error::Local { .. }) && self.local_faults < LOCAL_FAULTS {
+                    self.local_faults += 1;
+                    return Ok(());
+                }
                 if matches!(error, Error::NotFound { .. }) && self.looks < LOOKS {
                     self.looks += 1;
                     self.shelf = self.gateway.look_again(&self.shelf).await;
@@ -148,7 +166,9 @@ pub(super) enum Trouble {
     Refused(StoreError),
     /// The store has not answered for a while.
     Away(String),
-    /// The block cannot be read.
+    /// A part of the block is not what it should be.
+    Damaged(String),
+    /// The block cannot be read, or not as far as the request asks.
     Unreadable(Error),
 }
 

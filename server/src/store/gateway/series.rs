@@ -5,27 +5,27 @@
 //! a block fails in the middle, the call begins anew behind the last series that was sent.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use sarsen_block::{BlockId, ChunkMeta, Labels, SeriesNo, TimedChunk};
+use sarsen_block::{BlockId, Chunk, Labels, LabelsRef, TimedChunk};
+use sarsen_bucket::{Budget, Error, Held, RemoteChunk, Selection, SeriesBatch, visible};
 
 use super::Gateway;
-use super::merge::{Cut, Merged, Piece, arrange, finish, gather};
-use super::request::{Answer, Request, Terms, Trouble};
+use super::merge::{Cut, Place, arrange, finish};
+use super::request::{Request, Terms, Trouble};
 use super::shelf::{Asked, Shelf};
-use super::source::{Found, Select, Source};
+use super::source::Source;
 use crate::clock;
 use crate::metrics::Answered;
-use crate::store::{
-    ChunkParts, Frame, FrameSender, OutgoingLabels, SeriesQuery, StoreChunk, StoreError, StoreSeries,
-};
+use crate::store::{ChunkParts, Frame, FrameSender, SeriesQuery, StoreChunk, StoreError, StoreSeries};
 
 /// Bytes of chunks that are read for one batch; the first one is smaller, so that the caller need not wait for it.
 const BATCH_BYTES: u64 = 4 << 20;
 const FIRST_BATCH_BYTES: u64 = 256 << 10;
-/// Series in a batch at most.
-const BATCH_SERIES: usize = 4096;
+/// Series in a batch at most, those of each block counted.
+const BATCH_SERIES: usize = 8192;
 /// Batches that are read or on their way at the same time.
 const BATCHES_IN_FLIGHT: usize = 2;
 
@@ -66,14 +66,118 @@ struct Call<'a> {
     answered: Answered,
 }
 
-/// Series in order, and the blocks that their pieces lie in.
+/// Series in order, and the blocks that they lie in.
+#[derive(Default)]
 struct Plan {
-    sources: Vec<Arc<Source>>,
-    series: Vec<Merged>,
+    blocks: Vec<(Arc<Source>, SeriesBatch)>,
+    places: Vec<Place>,
 }
 
-/// A batch with its chunks: for each series, by block.
-type Filled = Vec<(Labels, Vec<(usize, Vec<TimedChunk>)>)>;
+/// Series one behind the other, with the chunks of each block in the order of its series.
+struct Filled {
+    places: Range<usize>,
+    chunks: BTreeMap<u32, std::vec::IntoIter<Chunk>>,
+    /// Room of the chunks.
+    held: Vec<Held>,
+}
+
+impl Plan {
+    fn new(blocks: Vec<(Arc<Source>, SeriesBatch)>, cut: &Cut<'_>) -> Self {
+        let lengths = blocks.iter().map(|(_, series)| series.len());
+        let labels = |place: Place| {
+            let series = blocks.get(place.block as usize).map(|(_, series)| series);
+            series.map_or_else(LabelsRef::default, |series| series.labels(place.row as usize))
+        };
+        let places = arrange(lengths, labels, cut);
+        Self { blocks, places }
+    }
+
+    fn places(&self, range: Range<usize>) -> &[Place] {
+        self.places.get(range).unwrap_or_default()
+    }
+
+    fn block(&self, place: Place) -> Option<&(Arc<Source>, SeriesBatch)> {
+        self.blocks.get(place.block as usize)
+    }
+
+    fn labels(&self, place: Place) -> LabelsRef<'_> {
+        self.block(place).map_or_else(LabelsRef::default, |(_, series)| series.labels(place.row as usize))
+    }
+
+    fn chunks(&self, place: Place) -> &[RemoteChunk] {
+        self.block(place).map_or(&[], |(_, series)| series.chunks(place.row as usize))
+    }
+
+    /// Stretches of places of about the same bytes of chunks; equal series stay together.
+    fn batches(&self) -> Vec<Range<usize>> {
+        let sizes: Vec<u64> = self.blocks.iter().map(|(source, _)| source.chunk_bytes()).collect();
+        let mut batches = Vec::new();
+        let (mut start, mut end, mut bytes, mut room) = (0, 0, 0u64, FIRST_BATCH_BYTES);
+        for series in self.places.chunk_by(|a, b| self.labels(*a) == self.labels(*b)) {
+            if end > start && (bytes >= room || end - start >= BATCH_SERIES) {
+                batches.push(start..end);
+                (start, bytes, room) = (end, 0, BATCH_BYTES);
+            }
+            let size = |place: &Place| {
+                sizes.get(place.block as usize).copied().unwrap_or(0) * self.chunks(*place).len() as u64
+            };
+            bytes = bytes.saturating_add(series.iter().map(size).sum());
+            end += series.len();
+        }
+        batches.extend((end > start).then_some(start..end));
+        batches
+    }
+
+    /// Reads the chunks of a stretch, of all blocks at the same time.
+    async fn fill(
+        self: Arc<Self>,
+        gateway: Gateway,
+        places: Range<usize>,
+        budget: Budget,
+    ) -> Result<Filled, (BlockId, Trouble)> {
+        let mut wanted: BTreeMap<u32, Vec<RemoteChunk>> = BTreeMap::new();
+        for place in self.places(places.clone()) {
+            let chunks = self.chunks(*place);
+            if !chunks.is_empty() {
+                wanted.entry(place.block).or_default().extend_from_slice(chunks);
+            }
+        }
+        let reads = wanted.into_iter().filter_map(|(number, wanted)| {
+            let (source, _) = self.blocks.get(number as usize)?;
+            Some(chunks_of(&gateway, Arc::clone(source), number, wanted, &budget))
+        });
+        let mut filled = Filled { places, chunks: BTreeMap::new(), held: Vec::new() };
+        let reads: Vec<_> = reads.collect();
+        for (number, chunks, held) in futures_util::future::try_join_all(reads).await? {
+            filled.chunks.insert(number, chunks.into_iter());
+            // It waits for nobody but the caller.
+            filled.held.extend(held.into_iter().map(Held::on_its_way));
+        }
+        Ok(filled)
+    }
+}
+
+/// What one block brought: its number, the chunks and their room.
+type Brought = (u32, Vec<Chunk>, Vec<Held>);
+
+async fn chunks_of(
+    gateway: &Gateway,
+    source: Arc<Source>,
+    number: u32,
+    wanted: Vec<RemoteChunk>,
+    budget: &Budget,
+) -> Result<Brought, (BlockId, Trouble)> {
+    let read = async { source.chunks(&wanted, budget).await.map_err(Trouble::from) };
+    match gateway.unless_away(read).await {
+        Ok(fetched) if fetched.chunks.len() == wanted.len() => Ok((number, fetched.chunks, fetched.held)),
+        Ok(fetched) => {
+            let why = format!("{} of {} chunks were found", fetched.chunks.len(), wanted.len());
+            let name = source.id().to_string();
+            Err((source.id(), Trouble::Unreadable(Error::Corrupt { name, why })))
+        }
+        Err(trouble) => Err((source.id(), trouble)),
+    }
+}
 
 impl Call<'_> {
     async fn run(&mut self) -> Result<(), StoreError> {
@@ -84,17 +188,11 @@ impl Call<'_> {
             let began = clock::moment();
             let sent = self.send(plan).await;
             self.answered.sent_in += began.elapsed();
-            match sent? {
-                None => return Ok(()),
-                Some((id, trouble)) => self.heed(id, trouble).await?,
-            }
+            let Some((id, trouble)) = sent? else { return Ok(()) };
+            let mut warnings = Vec::new();
+            self.request.heed(id, trouble, &mut warnings).await?;
+            self.warn(warnings).await?;
         }
-    }
-
-    async fn heed(&mut self, id: BlockId, trouble: Trouble) -> Result<(), StoreError> {
-        let mut warnings = Vec::new();
-        self.request.heed(id, trouble, &mut warnings).await?;
-        self.warn(warnings).await
     }
 
     async fn warn(&self, warnings: Vec<String>) -> Result<(), StoreError> {
@@ -106,56 +204,60 @@ impl Call<'_> {
 
     /// Which series are still to be sent.
     async fn find(&mut self) -> Result<Plan, StoreError> {
-        let (range, skip_chunks) = (self.request.range(), self.query.skip_chunks);
-        let one = move |asked: Asked| {
-            let select = Select { matchers: asked.matchers, range, skip_chunks };
-            async move { asked.source.select(select).await.map_err(Trouble::from) }.boxed()
+        let query = self.query;
+        if query.limit > 0 && self.sent >= query.limit {
+            return Ok(Plan::default());
+        }
+        let (request, skip_chunks) = (&self.request, query.skip_chunks);
+        let (range, without, budget) = (request.range(), query.without.clone(), request.budget.clone());
+        let one = move |shelf: &Shelf, asked: Asked| {
+            let selection = Selection { skip_chunks, ..shelf.selection(&asked, range, &without) };
+            let budget = budget.clone();
+            async move { asked.source.select(&selection, &budget).await.map_err(Trouble::from) }.boxed()
         };
         let mut warnings = Vec::new();
         let answers = self.request.ask(Shelf::choose, &one, &mut warnings).await?;
         self.warn(warnings).await?;
         self.answered.blocks += answers.len() as u64;
         self.answered.touched_series += answers.iter().map(|(_, found)| found.len() as u64).sum::<u64>();
-        let (query, last) = (self.query, self.last.clone());
-        let limit = match query.limit {
-            0 => 0,
-            limit if limit <= self.sent => return Ok(Plan { sources: Vec::new(), series: Vec::new() }),
-            limit => usize::try_from(limit - self.sent).unwrap_or(usize::MAX),
-        };
-        let (without, shard) = (query.without.clone(), query.shard.clone());
+        let (last, shard, limit) = (self.last.clone(), query.shard.clone(), query.limit);
+        let limit = limit.saturating_sub(self.sent);
         // Sorting many series takes a while: not on a thread that serves connections.
         let planned = tokio::task::spawn_blocking(move || {
             let cut = Cut { shard: shard.as_ref(), behind: last.as_ref().map(Labels::as_ref), limit };
-            plan(answers, &without, &cut)
+            Plan::new(answers.into_iter().map(|(asked, series)| (asked.source, series)).collect(), &cut)
         });
         planned.await.map_err(|why| StoreError::Internal(why.to_string()))
     }
 
     /// Sends the series of a plan; the block that failed, if one did.
     async fn send(&mut self, plan: Plan) -> Result<Option<(BlockId, Trouble)>, StoreError> {
-        let Plan { sources, series } = plan;
-        let sizes: Vec<u64> = sources.iter().map(|source| source.chunk_bytes()).collect();
-        let (gateway, sources) = (self.request.gateway, Arc::new(sources));
-        let mut batches = futures_util::stream::iter(batches(series, sizes))
-            .map(|batch| {
-                let sources = Arc::clone(&sources);
-                async move { fill(gateway, &sources, batch).await }
-            })
-            .buffered(BATCHES_IN_FLIGHT);
+        let (plan, gateway) = (Arc::new(plan), self.request.gateway);
+        let budget = self.request.budget.clone();
+        let fills = plan.batches().into_iter().map(|places| {
+            let (plan, gateway, budget) = (Arc::clone(&plan), gateway.clone(), budget.clone());
+            plan.fill(gateway, places, budget).boxed()
+        });
+        let fills: Vec<_> = fills.collect();
+        let mut batches = futures_util::stream::iter(fills).buffered(BATCHES_IN_FLIGHT);
         let sizes = gateway.metrics().chunk_bytes(self.query.tenant.as_deref());
         while let Some(filled) = batches.next().await {
-            let filled = match filled {
+            let Filled { places, mut chunks, held } = match filled {
                 Ok(filled) => filled,
-                Err((number, trouble)) => {
-                    let id = sources.get(number).map(|source| source.id()).unwrap_or_default();
-                    return Ok(Some((id, trouble)));
-                }
+                Err(failed) => return Ok(Some(failed)),
             };
-            for (labels, pieces) in filled {
-                let chunks = self.chunks(pieces)?;
-                self.answered.touched_chunks += chunks.len() as u64;
-                let chunks = finish(chunks);
-                // What deletions took all chunks of is not sent.
+            for series in plan.places(places).chunk_by(|a, b| plan.labels(*a) == plan.labels(*b)) {
+                let Some(first) = series.first() else { continue };
+                let labels = plan.labels(*first).to_owned();
+                let mut sent = Vec::new();
+                for place in series {
+                    if let Err(failed) = self.put(&plan, *place, &mut chunks, &mut sent) {
+                        return Ok(Some(failed));
+                    }
+                }
+                self.answered.touched_chunks += sent.len() as u64;
+                let chunks = finish(sent);
+                // A series of which deletions took everything is not sent.
                 if chunks.is_empty() && !self.query.skip_chunks {
                     continue;
                 }
@@ -168,83 +270,32 @@ impl Call<'_> {
                 self.answered.series += 1;
                 self.last = Some(labels);
             }
+            drop(held);
         }
         Ok(None)
     }
 
-    /// The chunks of one series as they are sent.
-    fn chunks(&self, pieces: Vec<(usize, Vec<TimedChunk>)>) -> Result<Vec<(usize, StoreChunk)>, StoreError> {
-        let mut chunks = Vec::new();
-        for (block, timed) in pieces {
-            for TimedChunk { range, chunk } in timed {
-                let chunk = if self.query.xor2 { chunk } else { chunk.to_plain()? };
-                let parts = ChunkParts::of(chunk, &self.query.aggregates)?;
-                chunks.push((block, StoreChunk { range, parts }));
+    /// Takes the chunks that one block has of a series, as they are sent.
+    fn put(
+        &self,
+        plan: &Plan,
+        place: Place,
+        chunks: &mut BTreeMap<u32, std::vec::IntoIter<Chunk>>,
+        sent: &mut Vec<(u32, StoreChunk)>,
+    ) -> Result<(), (BlockId, Trouble)> {
+        let Some((source, series)) = plan.block(place) else { return Ok(()) };
+        let damage = |why| (source.id(), Trouble::Unreadable(Error::of_block(source.id(), why)));
+        for of in plan.chunks(place) {
+            let Some(chunk) = chunks.get_mut(&place.block).and_then(Iterator::next) else { break };
+            let deleted = series.deleted(place.row as usize);
+            let seen = visible(source.id(), of, chunk, deleted, Some(&source.aggregates()));
+            for TimedChunk { range, chunk } in seen.map_err(|why| (source.id(), why.into()))? {
+                let chunk = if self.query.xor2 { chunk } else { chunk.to_plain().map_err(damage)? };
+                let parts = ChunkParts::of(chunk, &self.query.aggregates);
+                let parts = parts.map_err(|why| (source.id(), Trouble::Damaged(why.to_string())))?;
+                sent.push((place.block, StoreChunk { range, parts }));
             }
         }
-        Ok(chunks)
+        Ok(())
     }
-}
-
-fn plan(answers: Vec<Answer<Vec<Found>>>, without: &[bytes::Bytes], cut: &Cut<'_>) -> Plan {
-    let (mut sources, mut series) = (Vec::with_capacity(answers.len()), Vec::new());
-    for (block, (asked, found)) in answers.into_iter().enumerate() {
-        let outgoing = OutgoingLabels::new(asked.source.external.as_ref(), without);
-        let pieces =
-            found.into_iter().map(|Found { labels, no, chunks }| (labels, Piece { block, no, chunks }));
-        gather(&mut series, pieces, &outgoing, cut);
-        sources.push(asked.source);
-    }
-    Plan { sources, series: arrange(series, cut) }
-}
-
-/// Series in batches of about the same bytes of chunks; `sizes`: bytes of a chunk, by block.
-fn batches(series: Vec<Merged>, sizes: Vec<u64>) -> impl Iterator<Item = Vec<Merged>> {
-    let mut series = series.into_iter().peekable();
-    let mut room = FIRST_BATCH_BYTES;
-    std::iter::from_fn(move || {
-        let mut batch = Vec::new();
-        let mut bytes = 0u64;
-        while batch.len() < BATCH_SERIES && bytes < room {
-            let Some(next) = series.next() else { break };
-            let piece =
-                |piece: &Piece| sizes.get(piece.block).copied().unwrap_or(0) * piece.chunks.len() as u64;
-            bytes = bytes.saturating_add(next.1.iter().map(piece).sum());
-            batch.push(next);
-        }
-        room = BATCH_BYTES;
-        (!batch.is_empty()).then_some(batch)
-    })
-}
-
-/// Reads the chunks of a batch, of all blocks at the same time.
-async fn fill(
-    gateway: &Gateway,
-    sources: &[Arc<Source>],
-    batch: Vec<Merged>,
-) -> Result<Filled, (usize, Trouble)> {
-    let mut wanted: BTreeMap<usize, Vec<(SeriesNo, Vec<ChunkMeta>)>> = BTreeMap::new();
-    let mut filled: Filled = Vec::with_capacity(batch.len());
-    for (labels, pieces) in batch {
-        let mut places = Vec::with_capacity(pieces.len());
-        for Piece { block, no, chunks } in pieces {
-            if !chunks.is_empty() {
-                places.push((block, Vec::new()));
-                wanted.entry(block).or_default().push((no, chunks));
-            }
-        }
-        filled.push((labels, places));
-    }
-    let reads = wanted.into_iter().map(|(block, wanted)| async move {
-        let Some(source) = sources.get(block) else { return Ok((block, Vec::new())) };
-        let read = async { source.chunks(wanted).await.map_err(Trouble::from) };
-        gateway.unless_away(read).await.map(|chunks| (block, chunks)).map_err(|why| (block, why))
-    });
-    let read = futures_util::future::try_join_all(reads).await?;
-    let mut read: BTreeMap<usize, std::vec::IntoIter<Vec<TimedChunk>>> =
-        read.into_iter().map(|(block, chunks)| (block, chunks.into_iter())).collect();
-    for (block, chunks) in filled.iter_mut().flat_map(|(_, places)| places) {
-        *chunks = read.get_mut(block).and_then(Iterator::next).unwrap_or_default();
-    }
-    Ok(filled)
 }

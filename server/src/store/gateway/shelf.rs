@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sarsen_block::{BlockId, Matcher, TimeRange};
-use sarsen_bucket::View;
+use sarsen_bucket::{Deletions, Outgoing, Selection, View};
 
 use super::choose::{Ask, Group, stretches};
 use super::source::Source;
@@ -22,6 +23,8 @@ pub(super) struct Shelf {
     pub(super) view: Arc<View>,
     pub(super) groups: Vec<Group>,
     pub(super) sources: BTreeMap<BlockId, Arc<Source>>,
+    /// What was deleted from the bucket.
+    pub(super) deletions: Arc<Deletions>,
     /// The time that is served; requests are cut to it.
     pub(super) range: Option<TimeRange>,
 }
@@ -49,6 +52,13 @@ impl Shelf {
             info.range = TimeRange::new(info.range.min.max(served.min), info.range.max.min(served.max));
         }
         info
+    }
+
+    /// What a block is asked for.
+    pub(super) fn selection(&self, asked: &Asked, range: TimeRange, without: &[Bytes]) -> Selection {
+        let outgoing = Outgoing::new(&asked.source.external, without.iter().cloned());
+        let deletions = Arc::clone(&self.deletions);
+        Selection { outgoing, deletions, ..Selection::new(asked.matchers.to_vec(), range) }
     }
 
     /// The part of `range` that is served.

@@ -1,31 +1,23 @@
 //! One block of the bucket as the gateway asks it: which series, which chunks, which names.
+//!
+//! A block costs nothing until it is asked; then the header of its index is opened, from the local disk if it lies there, and
+//! closed again when nobody has asked for a while.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use sarsen_block::{Block, BlockId, BlockMeta, ChunkMeta, Labels, Matcher, SeriesNo, TimeRange, TimedChunk};
-use sarsen_bucket::{Bucket, Deletions, Error, Reading, open_block};
-use tokio::sync::OnceCell;
+use sarsen_block::{BlockId, BlockMeta, Labels};
+use sarsen_bucket::{
+    Budget, Error, FetchedChunks, HeaderCache, RemoteBlock, RemoteBlocks, RemoteChunk, Selection, SeriesBatch,
+};
+use sarsen_downsample::{AggregateChunks, Resolution};
 
-use super::choose::external_labels;
+use super::choose::{external_labels, resolution_of};
 
-/// A series that matches.
+/// What all blocks are read through.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) labels: Labels,
-    pub(super) no: SeriesNo,
-    /// Those in the range that was asked for; none if chunks are not wanted.
-    pub(super) chunks: Vec<ChunkMeta>,
-}
-
-/// What is asked of a block.
-#[derive(Debug, Clone)]
-pub(super) struct Select {
-    /// Those that external labels do not answer.
-    pub(super) matchers: Arc<[Matcher]>,
-    pub(super) range: TimeRange,
-    /// Only labels are wanted.
-    pub(super) skip_chunks: bool,
+pub(super) struct Readers {
+    pub(super) remote: RemoteBlocks,
+    pub(super) headers: Arc<HeaderCache>,
 }
 
 /// A block that is served.
@@ -33,31 +25,24 @@ pub(super) struct Select {
 pub(super) struct Source {
     pub(super) meta: Arc<BlockMeta>,
     pub(super) external: Labels,
-    bucket: Bucket,
-    scratch: PathBuf,
-    deletions: Arc<Deletions>,
-    open: OnceCell<Block>,
+    readers: Arc<Readers>,
 }
 
 impl Source {
     /// The block, not asked for yet.
-    pub(super) fn new(
-        bucket: &Bucket,
-        meta: Arc<BlockMeta>,
-        scratch: PathBuf,
-        deletions: Arc<Deletions>,
-    ) -> Result<Self, Error> {
+    pub(super) fn new(readers: &Arc<Readers>, meta: Arc<BlockMeta>) -> Result<Self, Error> {
         let external = external_labels(&meta).map_err(|why| Error::of_block(meta.id, why))?;
-        Ok(Self { meta, external, bucket: bucket.clone(), scratch, deletions, open: OnceCell::new() })
-    }
-
-    /// Whether it is what would be made of these now.
-    pub(super) fn is_like(&self, meta: &BlockMeta, deletions: &Deletions) -> bool {
-        *self.meta == *meta && *self.deletions == *deletions
+        Ok(Self { meta, external, readers: Arc::clone(readers) })
     }
 
     pub(super) fn id(&self) -> BlockId {
         self.meta.id
+    }
+
+    /// How windows are taken out of its chunks, if they have any.
+    pub(super) fn aggregates(&self) -> AggregateChunks {
+        let resolution = Resolution::of_ms(resolution_of(&self.meta)).unwrap_or(Resolution::Raw);
+        AggregateChunks::of(resolution)
     }
 
     /// Bytes that a chunk of this block takes on average, as far as its meta tells.
@@ -69,81 +54,22 @@ impl Source {
         bytes.checked_div(self.meta.stats.num_chunks).filter(|bytes| *bytes > 0).unwrap_or(USUAL)
     }
 
-    /// The series that match and have a chunk in the range, in the order of their labels.
-    pub(super) async fn select(&self, select: Select) -> Result<Vec<Found>, Error> {
-        let block = self.block().await?;
-        self.blocking(move || {
-            let mut found = Vec::new();
-            for no in block.postings(&select.matchers)? {
-                let series = block.series(no)?;
-                let mut chunks = series.chunks;
-                let stones = block.tombstones().of(no);
-                chunks.retain(|chunk| {
-                    let hidden = stones.iter().any(|stone| stone.covers(chunk.range));
-                    chunk.range.overlaps(select.range) && !hidden
-                });
-                if !chunks.is_empty() {
-                    let chunks = if select.skip_chunks { Vec::new() } else { chunks };
-                    found.push(Found { labels: series.labels, no, chunks });
-                }
-            }
-            Ok(found)
-        })
-        .await
+    /// The series that match, in the order of the labels under which they go out.
+    pub(super) async fn select(&self, selection: &Selection, budget: &Budget) -> Result<SeriesBatch, Error> {
+        self.open().await?.select(selection, budget).await?.all().await
     }
 
-    /// The chunks of some series, in the order of these.
+    /// Chunks by their places.
     pub(super) async fn chunks(
         &self,
-        wanted: Vec<(SeriesNo, Vec<ChunkMeta>)>,
-    ) -> Result<Vec<Vec<TimedChunk>>, Error> {
-        let block = self.block().await?;
-        self.blocking(move || {
-            let mut reader = block.series_reader();
-            let mut all = Vec::with_capacity(wanted.len());
-            for (no, chunks) in wanted {
-                let first = chunks.iter().map(|chunk| chunk.range.min).min().unwrap_or(i64::MAX);
-                let last = chunks.iter().map(|chunk| chunk.range.max).max().unwrap_or(i64::MIN);
-                all.push(reader.chunks(no, TimeRange::new(first, last), &[])?);
-            }
-            Ok(all)
-        })
-        .await
+        wanted: &[RemoteChunk],
+        budget: &Budget,
+    ) -> Result<FetchedChunks, Error> {
+        self.open().await?.chunks(wanted, budget).await
     }
 
-    /// The names of all labels of its series.
-    pub(super) async fn label_names(&self) -> Result<Vec<Vec<u8>>, Error> {
-        let block = self.block().await?;
-        self.blocking(move || block.label_names()).await
-    }
-
-    /// All values of a label of its series.
-    pub(super) async fn label_values(&self, name: Vec<u8>) -> Result<Vec<Vec<u8>>, Error> {
-        let block = self.block().await?;
-        self.blocking(move || block.label_values(&name)).await
-    }
-
-    async fn block(&self) -> Result<Block, Error> {
-        let open = async || {
-            let block = open_block(&self.bucket, &self.meta, &Reading::new(&self.scratch)).await?;
-            let deletions = Arc::clone(&self.deletions);
-            self.blocking(move || {
-                let tombstones = deletions.tombstones(&block)?;
-                Ok(block.with_tombstones(tombstones))
-            })
-            .await
-        };
-        self.open.get_or_try_init(open).await.cloned()
-    }
-
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, sarsen_block::Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let id = self.id();
-        match tokio::task::spawn_blocking(work).await {
-            Ok(done) => done.map_err(|why| Error::of_block(id, why)),
-            Err(why) => Err(Error::Local { path: id.to_string().into(), source: std::io::Error::other(why) }),
-        }
+    /// The block, open for a request.
+    pub(super) async fn open(&self) -> Result<RemoteBlock, Error> {
+        self.readers.remote.open(&self.meta).await
     }
 }

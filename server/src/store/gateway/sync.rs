@@ -30,6 +30,11 @@ const LEAST_PAUSE: Duration = Duration::from_secs(1);
 /// Time before the next whole look when one has failed.
 const RETRY: Duration = Duration::from_secs(10);
 
+/// What was last seen of the bucket, in the directory of headers.
+const CATALOGUE: &str = "sarsen-catalogue";
+/// What was last known to be deleted, there too.
+const DELETIONS: &str = "sarsen-deletions.json";
+
 /// What the loop remembers.
 #[derive(Default)]
 struct Looker {
@@ -38,9 +43,9 @@ struct Looker {
 }
 
 impl Gateway {
-    /// Looks at the bucket again and again until told to stop.
+    /// Looks at the bucket again and again until told to stop. Begins with what was seen before the last stop, if that was kept.
     pub(crate) async fn run(&self, stop: CancellationToken) {
-        let mut looker = Looker::default();
+        let mut looker = self.remember().await;
         let mut due = tokio::time::Instant::now();
         loop {
             let here = self.probe(&mut looker).await;
@@ -49,6 +54,7 @@ impl Gateway {
                 due = tokio::time::Instant::now() + if good { self.0.options.sync_every } else { RETRY };
             }
             self.0.looks.send_modify(|ended| *ended += 1);
+            self.close_idle();
             let nap = if here { PROBE } else { PROBE_AWAY };
             let until_due = due.saturating_duration_since(tokio::time::Instant::now()).max(LEAST_PAUSE);
             tokio::select! {
@@ -78,6 +84,7 @@ impl Gateway {
             Ok(Ok(deletions)) => {
                 self.came_back();
                 if looker.deletions.as_deref() != Some(&deletions) {
+                    self.keep(DELETIONS, deletions.to_bytes()).await;
                     looker.deletions = Some(Arc::new(deletions));
                     self.shelve(looker, None);
                 }
@@ -142,7 +149,91 @@ impl Gateway {
             known.loaded.looked(now, Ok(Arc::clone(&view)));
         });
         self.shelve(looker, Some(view));
+        self.note(looker).await;
         true
+    }
+
+    /// What was noted before the last stop goes on the shelf; without it nothing is there yet.
+    async fn remember(&self) -> Looker {
+        let (bucket, folder) = (self.0.bucket.clone(), self.0.options.data_dir.clone());
+        if !self.0.options.local_headers {
+            return Looker::default();
+        }
+        let read = tokio::task::spawn_blocking(move || {
+            let fetcher = Fetcher::load(&folder.join(CATALOGUE), &bucket)?;
+            let deletions = std::fs::read(folder.join(DELETIONS)).ok();
+            Ok::<_, Error>((
+                fetcher,
+                deletions.map_or(Ok(Deletions::default()), |text| Deletions::parse(&text))?,
+            ))
+        });
+        match read.await {
+            Ok(Ok((fetcher, deletions))) => {
+                let looker = Looker { fetcher, deletions: Some(Arc::new(deletions)) };
+                let mut view = looker.fetcher.seen();
+                self.0.options.sieve.apply(&mut view, clock::now());
+                tracing::info!(blocks = view.blocks.len(), "beginning with the blocks that were seen last");
+                self.shelve(&looker, Some(Arc::new(view)));
+                self.0.looks.send_modify(|ended| *ended += 1);
+                looker
+            }
+            // Whatever is wrong with them, the bucket knows better.
+            Ok(Err(why)) => {
+                tracing::debug!(err = %why, "nothing is known of the bucket yet");
+                Looker::default()
+            }
+            Err(_) => Looker::default(),
+        }
+    }
+
+    /// Notes what was seen for the next start, and removes headers of blocks that are gone.
+    async fn note(&self, looker: &mut Looker) {
+        if !self.0.options.local_headers {
+            return;
+        }
+        let path = self.0.options.data_dir.join(CATALOGUE);
+        let (gateway, bucket) = (self.clone(), self.0.bucket.clone());
+        let fetcher = std::mem::take(&mut looker.fetcher);
+        let noted = tokio::task::spawn_blocking(move || {
+            if let Err(why) = fetcher.save(&path, &bucket) {
+                tracing::warn!(err = %why, "cannot note what was seen of the bucket: the next start takes longer");
+            }
+            let (shelf, readers) = (gateway.shelf(), &gateway.0.readers);
+            readers.remote.forget(|id| shelf.sources.contains_key(&id));
+            if let Err(why) = readers.headers.sweep(|id| shelf.sources.contains_key(&id)) {
+                gateway.0.metrics.drop_failures.add(1);
+                tracing::warn!(err = %why, "cannot remove the header of a block that is gone");
+            }
+            fetcher
+        });
+        // A thread that ended early takes what it had with it: the next look reads it again.
+        looker.fetcher = noted.await.unwrap_or_default();
+    }
+
+    /// Keeps a small file for the next start.
+    async fn keep(&self, name: &str, content: Vec<u8>) {
+        if !self.0.options.local_headers {
+            return;
+        }
+        let folder = self.0.options.data_dir.clone();
+        let (path, new) = (folder.join(name), folder.join(format!("{name}.new")));
+        let write = tokio::task::spawn_blocking(move || {
+            std::fs::create_dir_all(&folder)?;
+            std::fs::write(&new, content)?;
+            std::fs::rename(&new, &path)
+        });
+        if let Ok(Err(why)) = write.await {
+            tracing::warn!(err = %why, file = name, "cannot be kept for the next start");
+        }
+    }
+
+    /// Lets go of headers that nobody has asked for lately.
+    fn close_idle(&self) {
+        let idle = self.0.options.header_idle;
+        if idle.is_zero() {
+            return;
+        }
+        self.0.readers.headers.close_idle(&self.0.bucket, idle);
     }
 
     /// Puts what was found on a new shelf: other blocks, or other deletions.
@@ -155,14 +246,10 @@ impl Gateway {
         let mut blocks: BTreeMap<BlockId, Arc<BlockMeta>> = BTreeMap::new();
         let mut new = 0;
         for (id, meta) in &view.blocks {
-            let same = old.sources.get(id).filter(|source| source.is_like(meta, &deletions));
+            let same = old.sources.get(id).filter(|source| source.meta == *meta);
             let source = match same {
                 Some(source) => Ok(Arc::clone(source)),
-                None => {
-                    let scratch = self.0.options.data_dir.join(id.to_string());
-                    let made = Source::new(&self.0.bucket, Arc::clone(meta), scratch, Arc::clone(&deletions));
-                    made.map(Arc::new)
-                }
+                None => Source::new(&self.0.readers, Arc::clone(meta)).map(Arc::new),
             };
             match source {
                 Ok(source) => {
@@ -186,7 +273,7 @@ impl Gateway {
         let groups = Group::all_of(&blocks).unwrap_or_default();
         let range = Some(self.0.options.sieve.range(clock::now()));
         let number = old.number + 1;
-        *self.0.shelf.write() = Arc::new(Shelf { number, view, groups, sources, range });
+        *self.0.shelf.write() = Arc::new(Shelf { number, view, groups, sources, deletions, range });
     }
 }
 
