@@ -66,6 +66,7 @@ impl Program {
                 format!("--tsdb.path={folder_text}"),
                 format!("--http-address=127.0.0.1:{http}"),
                 format!("--remote-write.address=127.0.0.1:{write}"),
+                "--grpc-address=127.0.0.1:0".to_owned(),
                 "--label=replica=\"measure\"".to_owned(),
                 "--log.level=warn".to_owned(),
             ],

@@ -25,6 +25,7 @@ fn start(dir: &std::path::Path, web: &str, more: &[String]) -> (Running, u16) {
     let mut args = vec![
         "--label=replica=\"0\"".to_owned(),
         format!("--http-address=127.0.0.1:{port}"),
+        "--grpc-address=127.0.0.1:0".to_owned(),
         format!("--http.config={}", config.display()),
         format!("--tsdb.path={}", dir.join("data").display()),
     ];

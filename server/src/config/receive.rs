@@ -237,6 +237,12 @@ const RECEIVE: &[Flag] = &[
         "Decompressed bytes of all requests in work; what does not fit waits or is told to come back.",
     ),
     Flag::new(
+        "receive.max-query-bytes",
+        Kind::Bytes,
+        "1GB",
+        "Bytes that all requests for series together hold; what does not fit waits or is refused.",
+    ),
+    Flag::new(
         "tsdb.sync",
         Kind::Text,
         "commit",
@@ -317,6 +323,7 @@ impl ReceiveConfig {
             store: LocalLimits {
                 series: given.count("store.limits.request-series")?.into(),
                 samples: given.count("store.limits.request-samples")?.into(),
+                memory: given.bytes("receive.max-query-bytes")?,
             },
             objstore: Content::of(given, "objstore.config")?,
             role: ReceiveOptions {

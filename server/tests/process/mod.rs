@@ -114,6 +114,7 @@ impl Receiver {
             format!("--tsdb.path={}", folder.join("receive").display()),
             format!("--remote-write.address={write}"),
             format!("--http-address={http}"),
+            "--grpc-address=127.0.0.1:0".to_owned(),
             "--label=replica=\"a\"".to_owned(),
         ];
         arguments.extend_from_slice(further);

@@ -48,6 +48,12 @@ fn free_ports() -> (u16, u16) {
     (a.local_addr().unwrap().port(), b.local_addr().unwrap().port())
 }
 
+/// Any port for gRPC, unless a test wants one: the usual one is for a single process of a machine.
+fn grpc_address(extra: &[&str]) -> Option<&'static str> {
+    let is_given = extra.iter().any(|argument| argument.starts_with("--grpc-address="));
+    (!is_given).then_some("--grpc-address=127.0.0.1:0")
+}
+
 impl Node {
     /// Starts a receiver with its databases in `dir/tsdb` and waits until it is ready.
     pub(crate) async fn receive(dir: &Path, extra: &[&str]) -> Self {
@@ -67,6 +73,7 @@ impl Node {
             .arg(format!("--http-address=127.0.0.1:{admin}"))
             .arg(format!("--tsdb.path={}", root.display()))
             .args(["--label=receive_replica=\"r0\"", "--label=region=\"eu\""])
+            .args(grpc_address(extra))
             .args(extra);
         Self::start(command, dir, (write, admin), root)
     }
@@ -79,6 +86,7 @@ impl Node {
             .arg("standalone")
             .arg(format!("--http-address=127.0.0.1:{port}"))
             .arg(format!("--data-dir={}", dir.join("data").display()))
+            .args(grpc_address(extra))
             .args(extra);
         let node = Self::start(command, dir, (port, port), dir.join("data/tenants"));
         node.wait_ready().await;

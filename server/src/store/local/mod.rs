@@ -19,7 +19,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use sarsen_block::{Matcher, TimeRange};
-use sarsen_bucket::Bucket;
+use sarsen_bucket::{Bucket, Budget, Ceiling, Exceeded, Limits};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -31,13 +31,18 @@ use hidden::Hidden;
 use parts::Choice;
 use series::Answer;
 
-/// Bounds of one request for series; 0: none.
+/// Room for what one request holds beside its selection: chunks read ahead, frames on their way.
+const WORKING: u64 = 12 << 20;
+
+/// Bounds of requests for series; 0: none.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct LocalLimits {
-    /// Series that are sent.
+    /// Series that one request sends.
     pub(crate) series: u64,
-    /// Samples that are sent; a chunk counts as 120.
+    /// Samples that one request sends; a chunk counts as 120.
     pub(crate) samples: u64,
+    /// Bytes that all requests together hold; who does not fit waits.
+    pub(crate) memory: u64,
 }
 
 /// What happens to requests for series.
@@ -57,6 +62,7 @@ pub(crate) struct LocalStore {
     limits: LocalLimits,
     /// Steps that run at the same time.
     pool: Arc<Semaphore>,
+    ceiling: Ceiling,
     hidden: Hidden,
     observer: Arc<dyn LocalObserver>,
 }
@@ -65,8 +71,8 @@ impl LocalStore {
     /// Over the databases of `receiver`.
     pub(crate) fn new(receiver: Receiver, limits: LocalLimits, observer: Arc<dyn LocalObserver>) -> Self {
         let threads = std::thread::available_parallelism().map_or(2, |n| n.get() * 2);
-        let (pool, hidden) = (Arc::new(Semaphore::new(threads)), Hidden::default());
-        Self { receiver, limits, pool, hidden, observer }
+        let (pool, ceiling) = (Arc::new(Semaphore::new(threads)), Ceiling::new(limits.memory));
+        Self { receiver, limits, pool, ceiling, hidden: Hidden::default(), observer }
     }
 
     /// Keeps the list of what is deleted from the whole bucket up to date, until told to stop.
@@ -105,6 +111,9 @@ impl LocalStore {
         if query.matchers.is_empty() {
             return Err(StoreError::Invalid("no matchers specified (excluding selector labels)".to_owned()));
         }
+        let budget = Budget::new(Limits::default(), &self.ceiling);
+        let full = |error: Exceeded| StoreError::Exhausted(error.to_string());
+        let _working = budget.hold(WORKING).await.map_err(full)?;
         let (own, limits, listening) = (self.clone(), self.limits, frames.clone());
         let mut answer = self
             .step(move || {
@@ -113,6 +122,8 @@ impl LocalStore {
                 Answer::select(query, choice, &own.hidden.get(), limits, &is_gone)
             })
             .await??;
+        // A selection is made before it is known how large it is; the pool bounds how many are made at once.
+        let _selected = budget.hold(answer.held()).await.map_err(full)?;
         while !answer.is_done() {
             let (back, filled) = self
                 .step(move || {

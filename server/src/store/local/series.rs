@@ -21,9 +21,12 @@ use crate::store::{ChunkParts, Frame, SeriesQuery, StoreChunk, StoreError, Store
 const FRAME_BYTES: usize = 1 << 20;
 /// A step ends after this many series too.
 const SERIES: usize = 512;
-/// Series whose chunks are read ahead, all tenants together, and for one tenant at least.
-const AHEAD: usize = 256;
-const AHEAD_EACH: usize = 8;
+/// Bytes of chunks that are read ahead, all tenants together, and for one tenant at least.
+const AHEAD_BYTES: usize = 4 << 20;
+const AHEAD_LEAST: usize = 64 << 10;
+/// Series whose chunks are read ahead, at the beginning and at most.
+const AHEAD_FIRST: usize = 8;
+const AHEAD_MOST: usize = 256;
 /// What a chunk counts for against the limit on samples, as in Thanos.
 const SAMPLES_OF_CHUNK: u64 = 120;
 
@@ -37,7 +40,6 @@ pub(super) struct Answer {
     sources: Vec<Source>,
     /// The next series of every source that has one.
     next: BinaryHeap<Reverse<(Labels, usize)>>,
-    ahead: usize,
     sent_series: u64,
     sent_chunks: u64,
     exceeded: &'static str,
@@ -51,6 +53,9 @@ struct Source {
     at: usize,
     /// Chunks of the series from `at` on.
     ready: VecDeque<Vec<TimedChunk>>,
+    /// Series whose chunks are read at once, as large as these have been lately, and bytes that these may be.
+    ahead: usize,
+    room: usize,
     bytes: Vec<u8>,
 }
 
@@ -59,14 +64,19 @@ impl Source {
         (self.at < self.arranged.len()).then(|| self.arranged.labels(self.at, &mut self.bytes).to_owned())
     }
 
-    /// The chunks of the series at hand; if those of the next ones will be asked for too, they are read `ahead`.
-    fn chunks(&mut self, ahead: Option<usize>) -> Result<Vec<TimedChunk>, sarsen_tsdb::Error> {
-        let Some(ahead) = ahead else {
-            return Ok(self.arranged.chunks(self.at..self.at + 1)?.pop().unwrap_or_default());
-        };
+    /// The chunks of the series at hand alone.
+    fn own_chunks(&mut self) -> Result<Vec<TimedChunk>, sarsen_tsdb::Error> {
+        Ok(self.arranged.chunks(self.at..self.at + 1)?.pop().unwrap_or_default())
+    }
+
+    /// The same, where those of the next series will be asked for too.
+    fn chunks(&mut self) -> Result<Vec<TimedChunk>, sarsen_tsdb::Error> {
         if self.ready.is_empty() {
-            let end = self.arranged.len().min(self.at + ahead);
+            let end = self.arranged.len().min(self.at + self.ahead);
             self.ready = self.arranged.chunks(self.at..end)?.into();
+            let bytes: usize = self.ready.iter().flatten().map(|timed| timed.chunk.data.len()).sum();
+            let fit = self.room.saturating_mul(self.ahead) / bytes.max(1);
+            self.ahead = fit.clamp(1, AHEAD_MOST.min(self.ahead.saturating_mul(4)));
         }
         Ok(self.ready.pop_front().unwrap_or_default())
     }
@@ -89,7 +99,6 @@ impl Answer {
             warnings: Vec::new(),
             sources: Vec::new(),
             next: BinaryHeap::new(),
-            ahead: AHEAD,
             sent_series: 0,
             sent_chunks: 0,
             exceeded: "series",
@@ -103,9 +112,8 @@ impl Answer {
             }
             answer.add(part, deletions)?;
         }
-        let each = (AHEAD / answer.sources.len().max(1)).max(AHEAD_EACH);
-        let limit = usize::try_from(answer.query.limit).unwrap_or(usize::MAX);
-        answer.ahead = if limit == 0 { each } else { each.min(limit) };
+        let room = (AHEAD_BYTES / answer.sources.len().max(1)).max(AHEAD_LEAST);
+        answer.sources.iter_mut().for_each(|source| source.room = room);
         for at in 0..answer.sources.len() {
             answer.advance(at);
         }
@@ -127,7 +135,8 @@ impl Answer {
             Ok(arranged) if arranged.is_empty() => {}
             Ok(arranged) => {
                 let (ready, bytes) = (VecDeque::new(), Vec::new());
-                self.sources.push(Source { part, arranged, at: 0, ready, bytes });
+                let (ahead, room) = (AHEAD_FIRST, AHEAD_LEAST);
+                self.sources.push(Source { part, arranged, at: 0, ready, ahead, room, bytes });
             }
             Err(error) => self.warn(unreadable(&part, &error))?,
         }
@@ -152,6 +161,11 @@ impl Answer {
             arranged.retain(|labels| shard.takes(labels, &mut scratch));
         }
         Ok(arranged)
+    }
+
+    /// Bytes that the selection holds in memory.
+    pub(super) fn held(&self) -> u64 {
+        self.sources.iter().map(|source| source.arranged.held() as u64).sum()
     }
 
     /// Series and chunks that were handed on.
@@ -213,7 +227,8 @@ impl Answer {
         let only_labels = self.query.skip_chunks;
         let mut chunks = Vec::new();
         if !only_labels || self.span.is_turned() || source.arranged.is_doubtful(source.at) {
-            chunks = match source.chunks((!only_labels).then_some(self.ahead)) {
+            let read = if only_labels { source.own_chunks() } else { source.chunks() };
+            chunks = match read {
                 Ok(chunks) => chunks,
                 Err(error) => return Ok(Err(error)),
             };
@@ -240,7 +255,7 @@ impl Answer {
         self.sent_series += 1;
         self.sent_chunks += chunks;
         let over = |limit: u64, got: u64| limit > 0 && got > limit;
-        let LocalLimits { series, samples } = self.limits;
+        let LocalLimits { series, samples, .. } = self.limits;
         if over(series, self.sent_series) {
             let why = format!("failed to send series: limit {series} violated (got {})", self.sent_series);
             return Err(StoreError::Exhausted(why));

@@ -62,7 +62,7 @@ async fn limits_end_a_request() {
         let labels = [("__name__", "m"), ("n", number.as_str())];
         node.write("a", body(&[(&labels, &[(1000, 1.0)])])).await;
     }
-    let limited = |series, samples| node.limited(LocalLimits { series, samples });
+    let limited = |series, samples| node.limited(LocalLimits { series, samples, memory: 0 });
     assert_eq!(series(&limited(5, 600), everything()).await.len(), 5);
     let (_, end) = ask(&limited(4, 0), everything()).await;
     let why = "failed to send series: limit 4 violated (got 5)";
@@ -97,6 +97,33 @@ async fn a_caller_who_leaves_ends_it() {
     drop(receiver);
     assert_eq!(asked.await.unwrap(), Err(StoreError::Gone));
     assert_eq!(node.heard.pending.load(Ordering::SeqCst), 0);
+    node.receiver.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_wait_for_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path(), None, |_| {}).await;
+    for number in 0..20 {
+        let number = number.to_string();
+        let labels = [("__name__", "m"), ("n", number.as_str())];
+        node.write("a", body(&[(&labels, &[(1000, 1.0)])])).await;
+    }
+    // Room for one, and none for anybody.
+    let store = node.limited(LocalLimits { memory: 13 << 20, ..LocalLimits::default() });
+    let (sender, mut first) = frames(256);
+    let asked = tokio::spawn({
+        let store = store.clone();
+        async move { store.series(Arc::new(everything()), sender).await }
+    });
+    assert!(first.next().await.is_some());
+    let mut second = Box::pin(series(&store, everything()));
+    assert!(futures_util::poll!(&mut second).is_pending());
+    while first.next().await.is_some() {}
+    assert_eq!(asked.await.unwrap(), Ok(()));
+    assert_eq!(second.await.len(), 20);
+    let store = node.limited(LocalLimits { memory: 1 << 20, ..LocalLimits::default() });
+    assert!(matches!(ask(&store, everything()).await.1, Err(StoreError::Exhausted(_))));
     node.receiver.stop().await.unwrap();
 }
 
