@@ -15,7 +15,7 @@ use crate::chunkfile::{
     CHUNK_FILE_HEADER_LEN, RECORD_HEAD_LEN, Record, check_chunk_file_header, read_chunk, record_len,
 };
 use crate::error::Error;
-use crate::index::{IndexReader, IndexSeries, SeriesCursor};
+use crate::index::{IndexReader, IndexSeries, SeriesCursor, SeriesWalk};
 use crate::labels::{LabelsBuilder, Matcher};
 use crate::meta::BlockMeta;
 use crate::postings::{SeriesNo, select_postings};
@@ -154,6 +154,25 @@ impl Block {
     /// `Corrupt` if there is none or its entry is damaged, `Io` if reading fails.
     pub fn series(&self, no: SeriesNo) -> Result<IndexSeries, Error> {
         self.0.index.series(no)
+    }
+
+    /// Goes over all series in the order of the index and shows `look` the number of each and where its chunks are, until it answers. Labels are
+    /// not looked up and tombstones not considered; in memory is no more than a window on the index.
+    ///
+    /// # Errors
+    /// `Corrupt` if the list of all series or an entry is damaged, `Io` if reading fails.
+    pub fn search_chunks<T>(
+        &self,
+        mut look: impl FnMut(SeriesNo, &[ChunkMeta]) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        let mut walk = SeriesWalk::open(&self.0.index)?;
+        let (mut labels, mut chunks) = (Vec::new(), Vec::new());
+        while let Some(no) = walk.next(&mut labels, &mut chunks)? {
+            if let Some(found) = look(no, &chunks) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// One chunk, as it lies in its file. Tombstones are not considered.

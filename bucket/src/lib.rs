@@ -76,11 +76,12 @@ pub use marker::{MarkKind, Marker, Reason};
 pub use observer::{BucketObserver, Finished, NoTime, Operation, Outcome, Timer, Unobserved, Wait};
 pub use ranges::{DEFAULT_GAP, coalesce, get_ranges};
 pub use read::{
-    BlockPart, BreakerOptions, BucketCacheOptions, Budget, Cache, CacheContext, CacheObserver, CacheOptions,
-    CacheStore, Ceiling, Exceeded, FetchedChunks, Filling, Gate, HeaderCache, HeaderObserver, HedgeOptions,
-    Held, IndexCacheOptions, Item, ItemSize, Limits, MemcachedOptions, MemoryOptions, OpenHeaders, Outgoing,
-    Passage, Purpose, Reading, RemoteBlock, RemoteBlocks, RemoteChunk, RemoteOptions, RemoteOutcome,
-    RemoteSet, Selection, SeriesBatch, Uncounted, UncountedHeaders, open_block, visible,
+    BlockPart, BlockingReader, BlockingSeries, BreakerOptions, BucketCacheOptions, BucketReader,
+    BucketSeries, Budget, Cache, CacheContext, CacheObserver, CacheOptions, CacheStore, Ceiling, Exceeded,
+    FetchedChunks, Filling, Gate, HeaderCache, HeaderObserver, HedgeOptions, Held, IndexCacheOptions, Item,
+    ItemSize, Limits, MemcachedOptions, MemoryOptions, OpenHeaders, Outgoing, Passage, Purpose,
+    ReaderOptions, Reading, RemoteBlock, RemoteBlocks, RemoteChunk, RemoteOptions, RemoteOutcome, RemoteSet,
+    Selection, SeriesBatch, Uncounted, UncountedHeaders, open_block, visible,
 };
 pub use reload::{Reload, Reloading};
 pub use remove::remove;

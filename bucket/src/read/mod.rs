@@ -5,6 +5,7 @@
 //! of any size takes at most the disk of its index and the memory of a few stretches. Nothing is written to the bucket. What the store
 //! says while a series is read travels through the block's error: [`Error::of_block`] gives it back.
 
+mod blocking;
 mod cache;
 mod catalogue;
 mod files;
@@ -12,6 +13,7 @@ mod gate;
 mod header_cache;
 mod limits;
 mod placed;
+mod reader;
 mod remote;
 mod scratch;
 mod walk;
@@ -28,6 +30,7 @@ use tokio::runtime::Handle;
 use crate::bucket::{Begun, Bucket, Object};
 use crate::error::Error;
 
+pub use blocking::{BlockingReader, BlockingSeries};
 pub use cache::{
     BlockPart, BreakerOptions, BucketCacheOptions, Cache, CacheContext, CacheObserver, CacheOptions,
     CacheStore, IndexCacheOptions, Item, ItemSize, MemcachedOptions, MemoryOptions, RemoteOutcome, Uncounted,
@@ -37,6 +40,7 @@ pub use gate::{Gate, Passage};
 pub use header_cache::{HeaderCache, HeaderObserver, OpenHeaders, UncountedHeaders};
 pub use limits::{Budget, Ceiling, Exceeded, Filling, Held, Limits, Purpose};
 use placed::Placed;
+pub use reader::{BucketReader, BucketSeries, ReaderOptions};
 pub use remote::{
     FetchedChunks, HedgeOptions, Outgoing, RemoteBlock, RemoteBlocks, RemoteChunk, RemoteOptions, RemoteSet,
     Selection, SeriesBatch, visible,

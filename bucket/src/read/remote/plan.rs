@@ -67,11 +67,16 @@ pub(super) fn plan(matchers: &[Matcher], listed: Vec<Listed>, spread: Spread) ->
             Listed::Without(lists) => withouts.push((number, lists)),
         }
     }
+    let is_metric = |number: usize| matchers.get(number).is_some_and(|matcher| matcher.name() == METRIC_NAME);
     unions.sort_by_key(|(_, lists)| lists.numbers);
+    // Behind the smallest comes the metric: with it what is left stands together, which no other label can say.
+    if let Some(rest) = unions.get_mut(1..) {
+        rest.sort_by_key(|(number, _)| !is_metric(*number));
+    }
     let (mut wanted, mut unwanted, mut ask): (Vec<(usize, Lists)>, Vec<_>, Vec<usize>) = Default::default();
     let (mut left, mut together) = (spread.num_series, true);
     for (number, lists) in unions {
-        let is_metric = matchers.get(number).is_some_and(|matcher| matcher.name() == METRIC_NAME);
+        let is_metric = is_metric(number);
         let cost = spread.cost(left, together);
         if wanted.is_empty() || lists.size() < spread.saved(cost, lists.numbers) {
             let share = u128::from(left) * u128::from(lists.numbers) / u128::from(spread.num_series);
@@ -123,6 +128,9 @@ mod tests {
         let without = |numbers| Listed::Without(lists(numbers));
         // One pod's series lie anywhere; with the metric there is about one. The job says nothing more.
         let pod = [("__name__", union(5000)), ("job", union(200_000)), ("pod", union(50))];
+        assert_eq!(planned(&pod), (vec![2, 0], vec![], vec![1]));
+        // Nor does the job if its list is the shorter one.
+        let pod = [("__name__", union(700_000)), ("job", union(200_000)), ("pod", union(50))];
         assert_eq!(planned(&pod), (vec![2, 0], vec![], vec![1]));
         // A metric's series lie together: a list that hardly thins them out is not worth its bytes.
         let metric = [("__name__", union(5000)), ("pod", union(1_800_000)), ("job", without(200_000))];
