@@ -5,7 +5,8 @@
 //! they read at a round), `block_folder` and `blocks` (the same as blocks in a bucket), `request` (a remote write body), `dump` (the same samples as `promtool tsdb dump` prints them),
 //! `http` (a client of one connection), `load` (waves of requests and what was acknowledged), `process` (what a
 //! server process has used so far), `server` (a server process, started and killed),
-//! `compaction` (a bucket for a compactor process, and what is left of it), `archive` (a bucket for a store gateway), `gateway` (a store
+//! `compaction` (a bucket for a compactor process, and what is left of it), `archive` and `questions` (a bucket for a
+//! store gateway, and what is asked of it), `gateway` (a store
 //! gateway as a process), `pod` (what limits one), `storeapi` (a client of the StoreAPI).
 //!
 //! Nothing here uses a room of the server: what is measured is measured through its public door.
@@ -23,6 +24,7 @@ mod http;
 mod load;
 mod pod;
 mod process;
+mod questions;
 mod request;
 mod server;
 pub mod storeapi;
@@ -38,5 +40,6 @@ pub use http::{Client, Response};
 pub use load::{Plan, Report, run};
 pub use pod::Pod;
 pub use process::{Spent, Usage, usage, watch};
+pub use questions::Question;
 pub use request::{RequestWriter, body};
 pub use server::{Program, Server, build_receiver, folder_bytes};

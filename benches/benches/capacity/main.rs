@@ -5,12 +5,13 @@
 //! A receiver as it is shipped takes `--measured` series over three and a quarter hours of invented time, with the given
 //! interval and churn, so that a block is cut on the way. Its CPU time, resident memory, log, disk, and the block that it made
 //! are read off, divided by samples and series, and multiplied by the deployment. A compactor as it is shipped then makes 14 d
-//! blocks and both coarser resolutions of two weeks of `--compacted` series, with as many replicas as there are copies. What has not been built yet is
+//! blocks and both coarser resolutions of two weeks of `--compacted` series, with as many replicas as there are copies. A store gateway answers panels over half a year of as many series. What has not been built yet is
 //! named as such and left out of the sums; nothing is assumed for it. Last answer: `benches/README.md`.
 
 #![expect(clippy::print_stdout, reason = "a bench tells what it measured")]
 
 mod compactor;
+mod gateway;
 mod table;
 
 use std::path::Path;
@@ -191,6 +192,7 @@ fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let measured = measure(&arguments, folder.path())?;
     let compacted = compactor::compact(&arguments, folder.path())?;
-    print(&arguments, &measured, &compacted);
+    let served = gateway::serve(&arguments, folder.path())?;
+    print(&arguments, &measured, &compacted, &served);
     Ok(())
 }

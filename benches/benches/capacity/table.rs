@@ -1,6 +1,7 @@
 //! The table: what was measured, multiplied by the deployment, beside the estimate of the target platform.
 
 use crate::compactor::Compacted;
+use crate::gateway::Served;
 use crate::{Arguments, Measured};
 
 /// What the target platform wrote down for itself: bytes in the bucket for each resolution.
@@ -20,6 +21,7 @@ struct Sizing<'a> {
     arguments: &'a Arguments,
     measured: &'a Measured,
     compacted: &'a Compacted,
+    served: &'a Served,
 }
 
 impl Sizing<'_> {
@@ -80,8 +82,8 @@ fn gigabytes(bytes: f64) -> String {
     format!("{:.1} GB", bytes / 1e9)
 }
 
-pub(crate) fn print(arguments: &Arguments, measured: &Measured, compacted: &Compacted) {
-    let sizing = Sizing { arguments, measured, compacted };
+pub(crate) fn print(arguments: &Arguments, measured: &Measured, compacted: &Compacted, served: &Served) {
+    let sizing = Sizing { arguments, measured, compacted, served };
     measured_rows(&sizing);
     for clusters in [arguments.clusters, GROWN] {
         deployment(&sizing, clusters);
@@ -119,6 +121,21 @@ fn measured_rows(sizing: &Sizing<'_>) {
         "compactor: resident a series of the largest block",
         &format!("{:.0} B", compacted.resident_a_series),
     );
+    served_rows(sizing.served);
+}
+
+/// What a gateway was seen to need.
+fn served_rows(served: &Served) {
+    for (span, milliseconds) in served.panels {
+        row(
+            &format!("store gateway: CPU for a panel of one series over {span}"),
+            &format!("{milliseconds:.1} ms"),
+        );
+    }
+    row("store gateway: resident, hardly any block", &format!("{} MiB", served.resident_empty >> 20));
+    let peak = format!("{} MiB", served.resident_peak >> 20);
+    row(&format!("store gateway: resident after the panels, {} series in blocks", served.series), &peak);
+    row("store gateway: disk a series of a block", &format!("{:.0} B", served.disk_a_series));
 }
 
 fn deployment(sizing: &Sizing<'_>, clusters: u64) {
@@ -162,10 +179,18 @@ fn deployment(sizing: &Sizing<'_>, clusters: u64) {
         format!("{:.2} GiB", memory / f64::from(1 << 30)),
         "1.0 GiB".to_owned(),
     );
+    let served = sizing.served;
+    let slowest = served.panels.iter().map(|(_, milliseconds)| *milliseconds).fold(0.0, f64::max);
+    let cores = given.queries as f64 * slowest / 1e3;
+    line(
+        &format!("store gateway: cores, {} such panels a second", given.queries),
+        format!("{cores:.3}"),
+        "0.5".to_owned(),
+    );
+    let mebibytes = format!("{} MiB + caches", served.resident_peak >> 20);
+    line("store gateway: memory, as measured", mebibytes, "2.0 GiB".to_owned());
     let queries = format!("query: {} range queries a second", given.queries);
-    for role in ["store gateway", queries.as_str()] {
-        line(role, NOT_YET.to_owned(), "-".to_owned());
-    }
+    line(&queries, NOT_YET.to_owned(), "-".to_owned());
 }
 
 fn bucket_lines(sizing: &Sizing<'_>, series: f64, clusters: u64) {

@@ -12,7 +12,6 @@
 #![expect(clippy::print_stdout, reason = "a bench tells what it measured")]
 
 mod measure;
-mod questions;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,11 +19,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use sarsen_benches::{ArchivePlan, GatewayProgram, Minio, Pod, build_gateway, small_blocks};
+use sarsen_benches::{ArchivePlan, GatewayProgram, Minio, Pod, Question, build_gateway, small_blocks};
 use sarsen_bucket::{Bucket, ObjstoreConfig, Reloading};
 
 use measure::{Row, ask, print_head};
-use questions::Class;
 
 /// Measures store gateways.
 #[derive(Debug, Parser)]
@@ -163,12 +161,12 @@ fn questions(
         );
         if arguments.pod {
             // What is lazy is made outside of the limits, as it would have been long ago.
-            let all = Class::ALL.map(|class| ask(&first, class, plan, 0..arguments.questions, runtime));
+            let all = Question::ALL.map(|class| ask(&first, class, plan, 0..arguments.questions, runtime));
             all.into_iter().collect::<Result<Vec<_>>>()?;
         }
     }
     print_head();
-    for class in Class::ALL.into_iter().filter(|class| class.name().contains(&arguments.only)) {
+    for class in Question::ALL.into_iter().filter(|class| class.name().contains(&arguments.only)) {
         let mut seen: Vec<Row> = Vec::new();
         for program in programs {
             let pod = limits(arguments)?;

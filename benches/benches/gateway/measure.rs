@@ -8,10 +8,8 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use prost::Message as _;
 use sarsen_benches::storeapi::{Answer, Frame, LabelValuesResponse, StoreClient, StoreSeries};
-use sarsen_benches::{ArchivePlan, Gateway};
+use sarsen_benches::{ArchivePlan, Gateway, Question};
 use sarsen_block::codec::crc32c;
-
-use crate::questions::Class;
 
 /// What was answered, in numbers that do not depend on the order of chunks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,7 +75,7 @@ impl Row {
 /// Asks the questions one after another.
 pub(crate) fn ask(
     gateway: &Gateway,
-    class: Class,
+    class: Question,
     plan: &ArchivePlan,
     numbers: Range<u64>,
     runtime: &tokio::runtime::Runtime,
@@ -89,7 +87,7 @@ pub(crate) fn ask(
     for number in numbers {
         let message = class.message(plan, number);
         let begin = Instant::now();
-        let answer = if class == Class::Values {
+        let answer = if class == Question::Values {
             let values = runtime.block_on(client.unary(class.path(), message))?;
             Answer { frames: vec![values], failure: None }
         } else {
@@ -121,8 +119,8 @@ pub(crate) fn ask(
 }
 
 impl Sum {
-    fn add(&mut self, class: Class, answer: &Answer) -> Result<()> {
-        if class == Class::Values {
+    fn add(&mut self, class: Question, answer: &Answer) -> Result<()> {
+        if class == Question::Values {
             for frame in &answer.frames {
                 let values = LabelValuesResponse::decode(frame.clone())?.values;
                 self.series += values.len() as u64;

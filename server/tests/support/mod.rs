@@ -93,6 +93,54 @@ impl Node {
         node
     }
 
+    /// Starts a store gateway on a bucket, with what it keeps in `dir/store`, and waits until it is ready.
+    #[cfg(feature = "store")]
+    pub(crate) async fn store(dir: &Path, objstore: &str, extra: &[&str]) -> Self {
+        let node = Self::store_unready(dir, objstore, extra);
+        node.wait_ready().await;
+        node
+    }
+
+    /// Starts a store gateway and does not wait.
+    #[cfg(feature = "store")]
+    pub(crate) fn store_unready(dir: &Path, objstore: &str, extra: &[&str]) -> Self {
+        let (http, grpc) = free_ports();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sarsen-store"));
+        command
+            .arg("store")
+            .arg(format!("--http-address=127.0.0.1:{http}"))
+            .arg(format!("--grpc-address=127.0.0.1:{grpc}"))
+            .arg(format!("--objstore.config={objstore}"))
+            .arg(format!("--data-dir={}", dir.join("store").display()))
+            .args(extra);
+        let mut node = Self::start(command, dir, (http, http), dir.join("store"));
+        node.grpc = format!("127.0.0.1:{grpc}");
+        node
+    }
+
+    /// Starts a receiver that answers the StoreAPI.
+    #[cfg(feature = "store")]
+    pub(crate) async fn receive_with_store(dir: &Path, extra: &[&str]) -> Self {
+        let (_, grpc) = free_ports();
+        let grpc = format!("127.0.0.1:{grpc}");
+        let address = format!("--grpc-address={grpc}");
+        let mut node = Self::receive(dir, &[&[address.as_str()], extra].concat()).await;
+        node.grpc = grpc;
+        node
+    }
+
+    /// A client of its StoreAPI, which may begin a moment after it says that it is ready.
+    #[cfg(feature = "store")]
+    pub(crate) async fn client(&self) -> sarsen_benches::storeapi::StoreClient {
+        let mut client = None;
+        self.wait_until("listening for gRPC", async || {
+            client = sarsen_benches::storeapi::StoreClient::connect(&self.grpc).await.ok();
+            client.is_some()
+        })
+        .await;
+        client.unwrap()
+    }
+
     /// Starts a compactor with these arguments, on a free port, and waits until it is ready.
     #[cfg(feature = "compact")]
     pub(crate) async fn compact(dir: &Path, arguments: &[&str]) -> Self {
@@ -148,6 +196,11 @@ impl Node {
             .lines()
             .find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])))?;
         line.rsplit(' ').next()?.parse().ok()
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Tells it to stop, and waits; how it ended.

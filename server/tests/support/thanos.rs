@@ -98,3 +98,21 @@ pub(crate) async fn write(receiver: &Thanos, tenant: &str, body: Vec<u8>) {
     let (status, text) = (answer.status(), answer.text().await.unwrap());
     assert!(status.is_success(), "{status}: {text}");
 }
+
+/// A querier that asks one endpoint and has found it.
+pub(crate) async fn query(program: &Path, dir: &Path, endpoint: &str) -> Thanos {
+    let arguments = [format!("--endpoint={endpoint}"), "--query.replica-label=receive_replica".to_owned()];
+    let query = start(program, dir, "query", &arguments).await;
+    for _ in 0..300 {
+        let stores =
+            reqwest::get(format!("http://{}/api/v1/stores", query.http)).await.unwrap().text().await.unwrap();
+        let stores: serde_json::Value = serde_json::from_str(&stores).unwrap();
+        let known =
+            stores["data"].as_object().into_iter().flatten().flat_map(|(_, all)| all.as_array().unwrap());
+        if known.into_iter().any(|store| store["lastError"].is_null() && store["name"] == endpoint) {
+            return query;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    unreachable!("{endpoint} was not found:\n{}", std::fs::read_to_string(&query.log).unwrap());
+}

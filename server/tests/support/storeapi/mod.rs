@@ -33,6 +33,20 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
+/// Copies a folder into a bucket.
+#[cfg(feature = "compact")]
+pub(crate) async fn bring(from: &Path, to: &sarsen_bucket::Bucket, prefix: &str) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
+        if entry.file_type().unwrap().is_dir() {
+            Box::pin(bring(&entry.path(), to, &format!("{name}/"))).await;
+        } else {
+            to.put(&name, std::fs::read(entry.path()).unwrap().into()).await.unwrap();
+        }
+    }
+}
+
 /// A matcher; kinds are `=`, `!=`, `=~`, `!~`.
 pub(crate) fn matcher(name: &str, kind: &str, value: &str) -> LabelMatcher {
     let kind = ["=", "!=", "=~", "!~"].iter().position(|known| *known == kind).unwrap();
@@ -102,7 +116,7 @@ async fn compare_labels(client: &StoreClient, model: &model::Model, like: &Serie
     faults
 }
 
-fn forget_hashes(frame: &mut SeriesResponse) {
+pub(crate) fn forget_hashes(frame: &mut SeriesResponse) {
     let Some(Frame::Series(series)) = &mut frame.frame else { return };
     for chunk in &mut series.chunks {
         let parts = [

@@ -1,16 +1,17 @@
-//! What is asked of the gateways.
+//! What is asked of store gateways over an archive: questions as a querier has them, a different one for every number.
 
 use bytes::Bytes;
 use prost::Message as _;
-use sarsen_benches::ArchivePlan;
-use sarsen_benches::storeapi::{LabelMatcher, LabelValuesRequest, SeriesRequest};
+
+use crate::archive::ArchivePlan;
+use crate::storeapi::{LabelMatcher, LabelValuesRequest, SeriesRequest};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 
 /// A kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Class {
+pub enum Question {
     /// One metric of one pod, so many days back.
     Selective(i64),
     /// One metric of every pod of a tenant, over six hours.
@@ -23,8 +24,9 @@ pub(crate) enum Class {
     Values,
 }
 
-impl Class {
-    pub(crate) const ALL: [Self; 7] = [
+impl Question {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
         Self::Selective(7),
         Self::Selective(30),
         Self::Selective(180),
@@ -34,7 +36,8 @@ impl Class {
         Self::Values,
     ];
 
-    pub(crate) fn name(self) -> String {
+    /// In a table.
+    pub fn name(self) -> String {
         match self {
             Self::Selective(days) => format!("selective, {days} d"),
             Self::Wide => "wide, 6 h".to_owned(),
@@ -44,13 +47,16 @@ impl Class {
         }
     }
 
-    /// The path of the method, and a message for each number.
-    pub(crate) fn path(self) -> &'static str {
-        if self == Self::Values { "/thanos.Store/LabelValues" } else { "/thanos.Store/Series" }
+    /// The path of the method.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Values => "/thanos.Store/LabelValues",
+            _ => "/thanos.Store/Series",
+        }
     }
 
     /// The `number`-th request of its kind: another pod, tenant, metric or hour than the one before.
-    pub(crate) fn message(self, plan: &ArchivePlan, number: u64) -> Bytes {
+    pub fn message(self, plan: &ArchivePlan, number: u64) -> Bytes {
         let end = ArchivePlan::END - 1;
         let tenant = number % plan.tenants;
         let owner = matcher("tenant_id", 0, &format!("tenant-{tenant}"));
