@@ -11,8 +11,8 @@ use std::ops::Range;
 use std::path::Path;
 
 use sarsen_block::{
-    BlockId, BlockMeta, BlockWriter, BlockWriterOptions, EncodeOptions, Labels, Sample, ThanosMeta,
-    TimeRange, Timestamp, UploadTime, encode_chunks,
+    BlockId, BlockMeta, BlockWriter, BlockWriterOptions, Counts, EncodeOptions, Histogram, Labels, Sample,
+    Span, ThanosMeta, TimeRange, Timestamp, UploadTime, encode_chunks,
 };
 
 use crate::block_folder::BlockFolder;
@@ -27,6 +27,8 @@ pub struct Shipper {
     pub labels: BTreeMap<String, String>,
     /// Times at which it took nothing, the ends open.
     pub away: Vec<Range<Timestamp>>,
+    /// Whether every tenth series, a counter, comes as native histograms of so many observations.
+    pub histograms: bool,
     /// Chance for the ids of its blocks; receivers that write into one bucket have different ones.
     pub seed: u64,
 }
@@ -35,7 +37,7 @@ impl Shipper {
     /// A receiver that is never away.
     pub fn new(fleet: Fleet, labels: &[(&str, &str)], seed: u64) -> Self {
         let labels = labels.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Self { fleet, labels, away: Vec::new(), seed }
+        Self { fleet, labels, away: Vec::new(), histograms: false, seed }
     }
 
     /// The series with samples within `range`, whose end is open, by their labels, rising.
@@ -53,7 +55,12 @@ impl Shipper {
         let away: Vec<_> = self.away.iter().filter(within).collect();
         let sent = life.rounds.clone().filter_map(|round| self.fleet.sample(life.series, round));
         let taken = sent.filter(|(t, _)| range.contains(t) && !away.iter().any(|away| away.contains(t)));
-        taken.map(|(t, value)| Sample::float(t, value)).collect()
+        let histogram = self.histograms && life.series.is_multiple_of(10);
+        let sample = |(t, value): (Timestamp, f64)| match histogram {
+            true => Sample::histogram(t, observed(value as u64)),
+            false => Sample::float(t, value),
+        };
+        taken.map(sample).collect()
     }
 
     /// Writes the block of `range`, whose end is open, below `bucket`; nothing if there is no sample. The block's id is of half a
@@ -109,6 +116,26 @@ impl Shipper {
             start = end;
         }
         Ok(metas)
+    }
+}
+
+/// A histogram of so many observations: a seventh of them zero, the others in two buckets.
+fn observed(count: u64) -> Histogram {
+    let whole = |part: u64| i64::try_from(part).unwrap_or(i64::MAX);
+    let zero = count / 7;
+    let (low, all) = (whole(count / 3), whole(count - zero));
+    Histogram {
+        sum: count as f64 * 0.5,
+        zero_threshold: 0.001,
+        positive_spans: vec![Span { offset: 0, length: 2 }],
+        counts: Counts::Integer {
+            count,
+            zero,
+            // The second bucket holds what is left, and is noted as the difference to the first.
+            positive: vec![low, all - 2 * low],
+            negative: Vec::new(),
+        },
+        ..Histogram::default()
     }
 }
 

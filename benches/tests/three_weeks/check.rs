@@ -7,11 +7,11 @@ use std::process::Command;
 
 use bytes::Bytes;
 use sarsen_block::{
-    Block, BlockId, BlockMeta, Chunk, ChunkSet, Decode, Encoding, SampleIter, SampleSet, TimeRange,
-    Timestamp, Value,
+    Block, BlockId, BlockMeta, Chunk, ChunkSet, Decode, Encoding, Labels, Sample, SampleIter, SampleSet,
+    TimeRange, Timestamp, Value,
 };
 
-use crate::model::{Model, Samples, Window, total, windows};
+use crate::model::{Model, Samples, Window, number, numbers, plain, total, windows};
 
 /// The blocks of a bucket that count, and which of them have been read.
 pub(crate) struct Checker {
@@ -88,21 +88,17 @@ fn tenant(meta: &BlockMeta) -> &str {
     &meta.thanos.as_ref().unwrap().labels["tenant_id"]
 }
 
-fn same_samples(block: &Block, expected: &BTreeMap<sarsen_block::Labels, Samples>) {
+fn same_samples(block: &Block, expected: &BTreeMap<Labels, Vec<Sample>>) {
     let id = block.meta().id;
     let mut found = Decode::new(block.select(&[], TimeRange::ALL).unwrap(), TimeRange::ALL);
     for (labels, samples) in expected {
         let series = found.next().unwrap().unwrap_or_else(|| panic!("{id} lacks {labels:?}"));
         assert_eq!(&series.labels, labels, "{id}");
-        let plain: Samples = series
-            .samples
-            .iter()
-            .map(|sample| match sample.value {
-                Value::Float(value) => (sample.t, value),
-                Value::Histogram(_) => panic!("{id}: a histogram"),
-            })
-            .collect();
-        assert!(&plain == samples, "{id}: {labels:?} has {} samples, not {}", plain.len(), samples.len());
+        let count = series.samples.len();
+        assert_eq!(count, samples.len(), "{id}: samples of {labels:?}");
+        for (found, wanted) in series.samples.into_iter().zip(samples) {
+            assert_eq!(&plain(found), wanted, "{id}: {labels:?}");
+        }
     }
     assert!(found.next().unwrap().is_none(), "{id}: a series that nobody wrote");
 }
@@ -124,48 +120,55 @@ fn parts(data: &Bytes) -> [Samples; 5] {
         if length == 0 {
             return Samples::new();
         }
-        assert_eq!(data[at], 1, "only floats are in here");
-        let chunk = Chunk::xor(data.slice(at + 1..at + 1 + length));
+        let encoding = Encoding::from_byte(data[at]).unwrap();
+        let chunk = Chunk { encoding, data: data.slice(at + 1..at + 1 + length) };
         at += 1 + length;
         let mut samples = chunk.samples().unwrap();
         let mut all = Samples::new();
         while let Some(sample) = samples.next().unwrap() {
-            let Value::Float(value) = sample.value else { panic!("no float") };
-            all.push((sample.t, value));
+            all.push((sample.t, number(&sample.value)));
         }
         all
     })
 }
 
-fn same_aggregates(block: &Block, expected: &BTreeMap<sarsen_block::Labels, Samples>, resolution: i64) {
+pub(crate) fn same_aggregates(block: &Block, expected: &BTreeMap<Labels, Vec<Sample>>, resolution: i64) {
     let id = block.meta().id;
     let mut found = block.select(&[], TimeRange::ALL).unwrap();
     for (labels, samples) in expected {
         let series = found.next().unwrap().unwrap_or_else(|| panic!("{id} lacks {labels:?}"));
         assert_eq!(&series.labels, labels, "{id}");
+        let histograms = samples.iter().any(|sample| matches!(sample.value, Value::Histogram(_)));
         let mut windows_found: BTreeMap<i64, Window> = BTreeMap::new();
         let mut rise = Rise::default();
         for timed in &series.chunks {
             assert_eq!(timed.chunk.encoding, Encoding::Aggregate, "{id}");
             let [count, sum, min, max, counter] = parts(&timed.chunk.data);
+            assert_eq!((min.is_empty(), max.is_empty()), (histograms, histograms), "{id}: {labels:?}");
             for (i, &(t, count)) in count.iter().enumerate() {
-                let part = Window { count, sum: sum[i].1, min: min[i].1, max: max[i].1 };
-                assert!(sum[i].0 == t && min[i].0 == t && max[i].0 == t, "{id}: {labels:?}");
+                let mut part = Window { count, sum: sum[i].1, ..Window::EMPTY };
+                assert_eq!(sum[i].0, t, "{id}: {labels:?}");
+                if !histograms {
+                    (part.min, part.max) = (min[i].1, max[i].1);
+                    assert!(min[i].0 == t && max[i].0 == t, "{id}: {labels:?}");
+                }
                 let number = t.div_euclid(resolution);
                 let whole = windows_found.get(&number).map_or(part, |other| other.and(part));
                 windows_found.insert(number, whole);
             }
             counter.iter().for_each(|&(t, value)| rise.add(t, value));
         }
-        let wanted = windows(samples, resolution);
+        let samples = numbers(samples);
+        let wanted = windows(&samples, resolution);
         assert_eq!(windows_found.len(), wanted.len(), "{id}: windows of {labels:?}");
         for ((number, found), (wanted_number, wanted)) in windows_found.iter().zip(&wanted) {
             let same = number == wanted_number
-                && (found.count, found.min, found.max) == (wanted.count, wanted.min, wanted.max)
+                && found.count == wanted.count
+                && (histograms || (found.min, found.max) == (wanted.min, wanted.max))
                 && close(found.sum, wanted.sum);
             assert!(same, "{id}: {labels:?}: window {number}: {found:?}, not {wanted_number}: {wanted:?}");
         }
-        assert!(close(rise.total, total(samples)), "{id}: {labels:?} rose by {}", rise.total);
+        assert!(close(rise.total, total(&samples)), "{id}: {labels:?} rose by {}", rise.total);
     }
     assert!(found.next().unwrap().is_none(), "{id}: a series that nobody wrote");
 }

@@ -1,13 +1,16 @@
 //! Three weeks of a bucket in a few dozen seconds: written, merged up to 14 d, downsampled twice, aged until almost nothing is left.
 //!
-//! Two tenants: one with two replicas that are away now and then, and blocks of late samples; one whose samples go
+//! Two tenants: one with two replicas that are away now and then, native histograms, and blocks of late samples; one whose samples go
 //! through a database that cuts its own blocks, and whose retention is so short that 5 m blocks are due before they can be 1 h by
 //! their length. After every step each new block is read to the last sample and window and held against a plain model, promtool
 //! accepts each raw one, and what lies in the bucket is what retention allows: nothing lost, nothing twice, nothing left over.
+//!
+//! Beside that, three days of replicas of which the better one is taken (`replicas`), in a directory and in MinIO.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod check;
 mod model;
+mod replicas;
 mod world;
 
 use std::io::Write as _;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use sarsen_benches::Shipper;
-use sarsen_block::{BlockId, BlockMeta, Labels, Timestamp, Value};
+use sarsen_block::{BlockId, BlockMeta, Counts, Labels, ResetHint, Sample, Timestamp, Value};
 
 /// How long a group keeps its resolutions, in milliseconds; 0 is for ever.
 #[derive(Debug, Clone, Copy)]
@@ -45,8 +45,32 @@ pub(crate) struct Model {
     pub(crate) kept: BTreeMap<&'static str, Kept>,
 }
 
-/// Samples of a series, times rising.
+/// Numbers of a series, times rising: its values, or how many observations its histograms have.
 pub(crate) type Samples = Vec<(Timestamp, f64)>;
+
+/// The number that stands for a value.
+pub(crate) fn number(value: &Value) -> f64 {
+    match value {
+        Value::Float(value) => *value,
+        Value::Histogram(histogram) => match histogram.counts {
+            Counts::Integer { count, .. } => count as f64,
+            Counts::Float { count, .. } => count,
+        },
+    }
+}
+
+/// The same samples as numbers.
+pub(crate) fn numbers(samples: &[Sample]) -> Samples {
+    samples.iter().map(|sample| (sample.t, number(&sample.value))).collect()
+}
+
+/// A sample without what a histogram says of the one before it: that depends on where chunks begin.
+pub(crate) fn plain(mut sample: Sample) -> Sample {
+    if let Value::Histogram(histogram) = &mut sample.value {
+        histogram.hint = ResetHint::Unknown;
+    }
+    sample
+}
 
 /// What a window of a series comes to.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,7 +82,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    const EMPTY: Self = Self { count: 0.0, sum: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY };
+    pub(crate) const EMPTY: Self = Self { count: 0.0, sum: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY };
 
     /// This one and another part of the same window.
     pub(crate) fn and(self, other: Self) -> Self {
@@ -79,20 +103,16 @@ impl Model {
     }
 
     /// The samples of these blocks together.
-    pub(crate) fn samples(&self, sources: &[BlockId]) -> BTreeMap<Labels, Samples> {
-        let mut all: BTreeMap<Labels, Samples> = BTreeMap::new();
+    pub(crate) fn samples(&self, sources: &[BlockId]) -> BTreeMap<Labels, Vec<Sample>> {
+        let mut all: BTreeMap<Labels, Vec<Sample>> = BTreeMap::new();
         for source in sources {
             let Source { shipper, range, .. } = &self.sources[source];
             for (labels, samples) in shipper.series(range.clone()) {
-                let plain = samples.into_iter().map(|sample| match sample.value {
-                    Value::Float(value) => (sample.t, value),
-                    Value::Histogram(_) => panic!("the fleet has none"),
-                });
-                all.entry(labels).or_default().extend(plain);
+                all.entry(labels).or_default().extend(samples);
             }
         }
         for samples in all.values_mut() {
-            samples.sort_unstable_by_key(|&(t, _)| t);
+            samples.sort_unstable_by_key(|sample| sample.t);
             samples.dedup();
         }
         all

@@ -77,8 +77,10 @@ impl World {
             churn_rounds: 3 * 1440,
             ..Fleet::steady(50, START)
         };
-        let replica =
-            |name: &str, seed| Shipper::new(fleet.clone(), &[("tenant_id", TWICE), ("replica", name)], seed);
+        let replica = |name: &str, seed| Shipper {
+            histograms: true,
+            ..Shipper::new(fleet.clone(), &[("tenant_id", TWICE), ("replica", name)], seed)
+        };
         let mut replicas = [replica("0", 1), replica("1", 2)];
         // One is away for an hour a day, the other for half a day; for a while both are.
         replicas[0].away =
@@ -112,6 +114,7 @@ impl World {
     pub(crate) fn write_late(&mut self, start: Timestamp, end: Timestamp) {
         let fleet = Fleet { gaps_per_mille: 0, ..self.replicas[0].fleet.clone() };
         let late = Shipper::new(fleet, &[("tenant_id", TWICE), ("replica", "0")], 3);
+        let late = Shipper { histograms: true, ..late };
         let meta = late.ship(&self.bucket_folder(), start..end).unwrap().unwrap();
         self.model.add(TWICE, &late, &meta);
     }
