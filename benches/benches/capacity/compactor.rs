@@ -21,16 +21,18 @@ pub(crate) struct Compacted {
     pub(crate) one_hour: f64,
     /// Seconds of CPU for a day of it: every merge and both resolutions.
     pub(crate) cpu_seconds: f64,
-    /// Resident with a bucket of hardly any series, and what each series of the largest block adds.
-    pub(crate) resident_empty: u64,
+    /// Resident however few series there are, and what each series of the largest block adds: from two buckets, one of which has
+    /// three times the series of the other.
+    pub(crate) resident_empty: f64,
     pub(crate) resident_a_series: f64,
     /// Series in a block of 14 d for one that is active, because pods are renamed.
     pub(crate) names: f64,
 }
 
-/// Fills two buckets, a tiny one and one of `--compacted` series, and has both compacted.
+/// Fills two buckets, one of `--compacted` series and one of a third of them, and has both compacted.
 pub(crate) fn compact(arguments: &Arguments, folder: &Path) -> Result<Compacted> {
-    let program = Compactor { name: "Sarsen", path: build_compactor()?, role: None, further: Vec::new() };
+    let path = arguments.compactor.clone().map_or_else(build_compactor, Ok)?;
+    let program = Compactor { name: "Sarsen", path, role: None, further: Vec::new() };
     let life = arguments.churn.max(1);
     let plan = BucketPlan {
         series: arguments.compacted,
@@ -49,21 +51,24 @@ pub(crate) fn compact(arguments: &Arguments, folder: &Path) -> Result<Compacted>
         std::fs::remove_dir_all(&bucket)?;
         Ok((made.bytes, outcome))
     };
-    let (_, tiny) = run(BucketPlan { series: 50, replicas: 1, life: 0, ..plan }, "tiny")?;
+    let (_, third) = run(BucketPlan { series: plan.series / 3, ..plan }, "third")?;
     let (brought, outcome) = run(plan, "fortnight")?;
     let days = DAYS as f64 * plan.series as f64;
     let bytes = outcome.by_resolution();
     let of = |resolution: i64| bytes.get(&resolution).map_or(0.0, |&bytes| bytes as f64 / days);
-    let largest = outcome.left.iter().map(|block| block.series).max().context("no block is left")?;
-    let grown = outcome.spent.usage.peak.saturating_sub(tiny.spent.usage.peak);
+    let largest =
+        |outcome: &Outcome| outcome.left.iter().map(|block| block.series).max().context("no block is left");
+    let (few, many) = (largest(&third)?, largest(&outcome)?);
+    let (peak, peak_of_few) = (outcome.spent.usage.peak, third.spent.usage.peak);
+    let a_series = peak.saturating_sub(peak_of_few) as f64 / many.saturating_sub(few).max(1) as f64;
     Ok(Compacted {
         brought: brought as f64 / days,
         raw: of(0),
         five_minutes: of(300_000),
         one_hour: of(3_600_000),
         cpu_seconds: outcome.cpu_seconds() / days,
-        resident_empty: tiny.spent.usage.peak,
-        resident_a_series: grown as f64 / largest as f64,
-        names: largest as f64 / plan.series as f64,
+        resident_empty: (peak.max(peak_of_few) as f64 - many as f64 * a_series).max(0.0),
+        resident_a_series: a_series,
+        names: many as f64 / plan.series as f64,
     })
 }

@@ -14,7 +14,7 @@ mod compactor;
 mod gateway;
 mod table;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
@@ -83,9 +83,15 @@ pub(crate) struct Arguments {
     /// Series to measure with. What a receiver needs however few there are is spread over them, so use about as many as it will have.
     #[arg(long, default_value_t = 200_000)]
     pub(crate) measured: u64,
-    /// Series to fill a bucket of two weeks with, for the compactor.
-    #[arg(long, default_value_t = 2_000)]
+    /// Series to fill a bucket of two weeks with, for the compactor. A third of them shows how its memory grows.
+    #[arg(long, default_value_t = 6_000)]
     pub(crate) compacted: u64,
+    /// The receiver to measure; built from this workspace if not given.
+    #[arg(long)]
+    pub(crate) receiver: Option<PathBuf>,
+    /// The compactor to measure; built from this workspace if not given.
+    #[arg(long)]
+    pub(crate) compactor: Option<PathBuf>,
     /// What `cargo bench` passes to every bench.
     #[arg(long, hide = true)]
     bench: bool,
@@ -114,7 +120,7 @@ pub(crate) struct Measured {
 
 /// Loads a receiver until it has cut a block.
 fn measure(arguments: &Arguments, folder: &Path) -> Result<Measured> {
-    let program = Program::sarsen(build_receiver()?, &[]);
+    let program = Program::sarsen(arguments.receiver.clone().map_or_else(build_receiver, Ok)?, &[]);
     let interval = i64::try_from(arguments.interval)?.max(1) * 1000;
     let rounds = u64::try_from(13 * TWO_HOURS / 8 / interval)?;
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;

@@ -116,7 +116,10 @@ fn measured_rows(sizing: &Sizing<'_>) {
         [compacted.raw, compacted.five_minutes, compacted.one_hour].map(|bytes| format!("{bytes:.0} B"));
     row("the same in blocks of 14 d: raw, 5 m, 1 h", &days.join(", "));
     row("compactor: CPU a GB brought", &format!("{:.1} s", compacted.cpu_seconds / compacted.brought * 1e9));
-    row("compactor: resident, hardly any series", &format!("{} MiB", compacted.resident_empty >> 20));
+    row(
+        "compactor: resident, however few series",
+        &format!("{:.0} MiB", compacted.resident_empty / f64::from(1 << 20)),
+    );
     row(
         "compactor: resident a series of the largest block",
         &format!("{:.0} B", compacted.resident_a_series),
@@ -173,7 +176,7 @@ fn deployment(sizing: &Sizing<'_>, clusters: u64) {
     let cores = series * compacted.cpu_seconds / 86_400.0;
     line("compactor: cores, all day long", format!("{cores:.3}"), "0.5".to_owned());
     let tenant = series / tenants.max(1) as f64 * compacted.names;
-    let memory = compacted.resident_empty as f64 + tenant * compacted.resident_a_series;
+    let memory = compacted.resident_empty + tenant * compacted.resident_a_series;
     line(
         "compactor: memory, a tenant's block of 14 d",
         format!("{:.2} GiB", memory / f64::from(1 << 30)),
