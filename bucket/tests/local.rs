@@ -1,4 +1,5 @@
 //! What a process keeps on its own disk: a restart asks the bucket nothing that it knew, and damage costs time and no more.
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
