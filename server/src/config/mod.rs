@@ -3,6 +3,8 @@
 //! One file per role. A fault is one sentence that names the flag, or the file and line, and ends the program with
 //! exit code 2. Nothing here starts or opens anything.
 
+#[cfg(feature = "store")]
+mod caches;
 #[cfg(feature = "compact")]
 pub(crate) mod compact;
 pub(crate) mod content;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use sarsen_bucket::Selector;
 
+use super::caches;
 use super::content::Content;
 use super::flags::{Fault, Flag, Given, Kind};
 use super::grpc::{GRPC, GrpcConfig};
@@ -244,7 +245,7 @@ pub(crate) fn role(given: &Given, data_dir: PathBuf, sieve: Sieve) -> Result<Gat
             concurrency: given.count("store.grpc.series-max-concurrency")? as usize,
             memory: given.bytes("chunk-pool-size")?,
         },
-        index_cache_bytes: given.bytes("index-cache-size")?,
+        caches: caches::read(given)?,
         web: None,
         flags: given.values(&["objstore.config"]),
     })
@@ -297,7 +298,9 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(config.role.data_dir, std::path::Path::new("/var/thanos/store"));
-        assert_eq!((config.role.index_cache_bytes, config.role.limits.memory), (500 << 20, 500 << 20));
+        let index = sarsen_bucket::CacheStore::Memory(sarsen_bucket::MemoryOptions::of_size(500 << 20));
+        assert_eq!((config.role.caches.index.store, config.role.limits.memory), (index, 500 << 20));
+        assert_eq!(config.role.caches.bucket, None);
         assert_eq!(
             (config.http.address.as_str(), config.grpc.address.as_str()),
             ("0.0.0.0:10902", "0.0.0.0:10901")

@@ -6,9 +6,13 @@
 #[cfg(feature = "receive")]
 pub(crate) mod backlog;
 mod bucket;
+#[cfg(feature = "store")]
+mod cache;
 #[cfg(feature = "compact")]
 mod compact;
 mod family;
+#[cfg(feature = "store")]
+mod headers;
 mod http;
 #[cfg(feature = "receive")]
 mod local;
@@ -40,9 +44,13 @@ use std::time::Instant;
 use parking_lot::RwLock;
 
 pub(crate) use bucket::BucketMetrics;
+#[cfg(feature = "store")]
+pub(crate) use cache::CacheMetrics;
 #[cfg(feature = "compact")]
 pub(crate) use compact::{CompactMetrics, Worked};
 pub(crate) use family::{Counter, Family, Gauge, Histogram, Shown};
+#[cfg(feature = "store")]
+pub(crate) use headers::HeaderMetrics;
 pub(crate) use http::HttpMetrics;
 #[cfg(feature = "receive")]
 pub(crate) use local::LocalMetrics;

@@ -49,7 +49,7 @@ async fn serve() -> Served {
         header_idle: Duration::from_secs(300),
         sieve: Sieve::default(),
         limits: GatewayLimits::default(),
-        index_cache_bytes: 1 << 20,
+        caches: sarsen_bucket::CacheOptions::default(),
         web: None,
         flags: BTreeMap::new(),
     };

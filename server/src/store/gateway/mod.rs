@@ -26,15 +26,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::RwLock;
 use sarsen_bucket::{
-    Advice, Bucket, Budget, Cache, Ceiling, Error, Gate, HeaderCache, Limits, RemoteBlocks, RemoteOptions,
-    UncountedHeaders,
+    Advice, Bucket, Budget, Ceiling, Error, Gate, HeaderCache, Limits, RemoteBlocks, RemoteOptions,
 };
 use tokio::sync::{Notify, watch};
 
 use super::{FrameSender, LabelsAnswer, LabelsQuery, SeriesQuery, Store, StoreError, StoreInfo};
 use crate::blocks::{self, Board, Site};
 use crate::clock;
-use crate::metrics::{HttpMetrics, Registry, StoreMetrics, SyncMetrics};
+use crate::metrics::{CacheMetrics, HeaderMetrics, HttpMetrics, Registry, StoreMetrics, SyncMetrics};
 
 pub(crate) use options::{GatewayLimits, GatewayOptions};
 use request::Trouble;
@@ -86,8 +85,8 @@ impl Gateway {
         let ceiling = Ceiling::new(options.limits.memory);
         let metrics = StoreMetrics::new(registry, gate.clone(), ceiling.clone());
         let headers = options.local_headers.then(|| options.data_dir.clone());
-        let headers = Arc::new(HeaderCache::new(headers, Arc::new(UncountedHeaders)));
-        let cache = Some(Cache::in_memory(options.index_cache_bytes));
+        let headers = Arc::new(HeaderCache::new(headers, Arc::new(HeaderMetrics::new(registry))));
+        let cache = Some(CacheMetrics::cache(registry, &options.caches));
         let remote = RemoteBlocks::new(bucket.clone(), Arc::clone(&headers), RemoteOptions::default(), cache);
         let readers = Arc::new(Readers { remote, headers });
         Self(Arc::new(Inner {

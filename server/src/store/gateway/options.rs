@@ -22,8 +22,8 @@ pub(crate) struct GatewayOptions {
     pub(crate) sieve: Sieve,
     /// What requests may take.
     pub(crate) limits: GatewayLimits,
-    /// Bytes of the cache of postings and series (`--index-cache-size`).
-    pub(crate) index_cache_bytes: u64,
+    /// What is kept of the bucket (`--index-cache-size`, `--index-cache.config`, `--store.caching-bucket.config`).
+    pub(crate) caches: sarsen_bucket::CacheOptions,
     /// The page and the API; `None`: neither.
     pub(crate) web: Option<WebOptions>,
     /// Every flag with its value, for those who ask.

@@ -65,7 +65,7 @@ async fn in_bucket(bucket: &Bucket, headers: &Path, times: &mut Times) {
         header_idle: Duration::from_secs(300),
         sieve: Sieve::default(),
         limits: GatewayLimits::default(),
-        index_cache_bytes: 1 << 20,
+        caches: sarsen_bucket::CacheOptions::default(),
         web: None,
         flags: BTreeMap::new(),
     };
