@@ -51,7 +51,14 @@ impl Stretches {
         self.ranges.get(number).filter(|whole| whole.start <= at).map(|_| number)
     }
 
-    /// What is at hand from `at` on, up to the end of its stretch.
+    /// What is at hand from `at` on, up to the end of its stretch, lent.
+    pub(crate) fn view(&self, at: u64) -> Option<&[u8]> {
+        let number = self.find(at)?;
+        let (whole, bytes) = (self.ranges.get(number)?, self.bytes.get(number)?);
+        bytes.get(usize::try_from(at - whole.start).ok()?..)
+    }
+
+    /// The same, shared.
     pub(crate) fn from(&self, at: u64) -> Option<Bytes> {
         let number = self.find(at)?;
         let (whole, bytes) = (self.ranges.get(number)?, self.bytes.get(number)?);

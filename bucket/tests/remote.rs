@@ -2,16 +2,19 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::memory::InMemory;
 use proptest::prelude::*;
-use sarsen_block::{Block, ChunkSet, Labels, MatchOp, Matcher, TimeRange, TimedChunk};
+use sarsen_block::{Block, BlockMeta, ChunkSet, Labels, MatchOp, Matcher, TimeRange, TimedChunk, Tombstones};
 use sarsen_bucket::{
-    Bucket, BucketObserver, Budget, Cache, Deletion, Deletions, Error, Finished, HeaderCache, Layout,
-    Outgoing, RemoteBlock, RemoteBlocks, RemoteOptions, Selection, SeriesBatch, UncountedHeaders, visible,
+    Bucket, BucketObserver, Budget, Cache, Deletion, Deletions, Error, FailingStore, Finished, HeaderCache,
+    HedgeOptions, Layout, Outgoing, RemoteBlock, RemoteBlocks, RemoteOptions, Selection, SeriesBatch, Timer,
+    UncountedHeaders, Wait, Weather, visible,
 };
 use tokio::runtime::Runtime;
 
@@ -274,4 +277,122 @@ fn a_block_that_goes_away_while_it_is_read_is_missing_and_not_damaged() {
     assert!(gone(remote.batch(&selection).unwrap_err()));
     let wanted = batch.chunks(0);
     assert!(gone(remote.runtime.block_on(remote.block.chunks(wanted, &Budget::unlimited())).unwrap_err()));
+}
+
+/// Waits for ever and not at all, by turns.
+#[derive(Default)]
+struct Stuck(AtomicU64);
+
+impl Timer for Stuck {
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+    fn wait(&self, _duration: Duration) -> Wait<'_> {
+        match self.0.fetch_add(1, Ordering::Relaxed) % 2 {
+            0 => Box::pin(std::future::pending()),
+            _ => Box::pin(std::future::ready(())),
+        }
+    }
+}
+
+#[test]
+fn a_read_that_never_ends_is_asked_again() {
+    let series = (0..30).map(|i| (labels(("up".to_owned(), "1".to_owned(), format!("p{i}"))), 3)).collect();
+    let made = make(&series, &[], 512 << 20);
+    let store = Arc::new(FailingStore::new(Arc::new(InMemory::new())));
+    let bucket = Bucket::builder(store.clone(), "test").build();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let hedge = HedgeOptions { least: Duration::ZERO, times: 1, one_in: 1 };
+    let options = RemoteOptions { in_flight: 1, hedge: Some(hedge), ..RemoteOptions::default() };
+    runtime.block_on(async {
+        for (name, bytes) in &made.files {
+            bucket.put(&Layout::file(made.meta.id, name), bytes.clone()).await.unwrap();
+        }
+        let headers = Arc::new(HeaderCache::new(None, Arc::new(UncountedHeaders)));
+        let blocks = RemoteBlocks::new(bucket, headers, options, None);
+        let block = blocks.open(&Arc::new(made.meta.clone())).await.unwrap();
+        let timer: Arc<dyn Timer> = Arc::new(Stuck::default());
+        let delay = Duration::from_secs(1);
+        store.set_weather(Some(Weather { seed: 1, failing: 0, unanswered: 0, late: 1000, delay, timer }));
+        let budget = Budget::unlimited();
+        let selection = Selection::new(vec![Matcher::equal("job", "1")], TimeRange::ALL);
+        let batch = block.select(&selection, &budget).await.unwrap().all().await.unwrap();
+        assert_eq!((batch.len(), batch.num_chunks()), (30, 90));
+        let wanted: Vec<_> = (0..batch.len()).flat_map(|at| batch.chunks(at)).copied().collect();
+        assert_eq!(block.chunks(&wanted, &budget).await.unwrap().chunks.len(), 90);
+        assert_eq!(store.calls(), 6, "the list of all series, entries and chunks, each twice");
+    });
+}
+
+/// The folders below `folder` that hold a block.
+fn blocks_below(folder: &Path, found: &mut Vec<PathBuf>) {
+    if folder.join("index").is_file() && folder.join("meta.json").is_file() {
+        found.push(folder.to_owned());
+    }
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            blocks_below(&path, found);
+        }
+    }
+}
+
+fn load(folder: &Path) -> Made {
+    let read = |path: PathBuf| Bytes::from(std::fs::read(path).unwrap());
+    let mut files = BTreeMap::from([("index".to_owned(), read(folder.join("index")))]);
+    if let Ok(entries) = std::fs::read_dir(folder.join("chunks")) {
+        for entry in entries {
+            let path = entry.unwrap().path();
+            files.insert(format!("chunks/{}", path.file_name().unwrap().to_str().unwrap()), read(path));
+        }
+    }
+    let mut tombstones = Tombstones::default();
+    if let Ok(bytes) = std::fs::read(folder.join("tombstones")) {
+        tombstones = Tombstones::decode(&bytes).unwrap();
+        files.insert("tombstones".to_owned(), bytes.into());
+    }
+    let meta = BlockMeta::parse(&std::fs::read(folder.join("meta.json")).unwrap()).unwrap();
+    Made { meta, files, tombstones }
+}
+
+/// What is asked of a block that was found somewhere: matchers of every kind on each of its labels.
+fn questions(block: &Block) -> Vec<Vec<Matcher>> {
+    let mut all = vec![Vec::new()];
+    for name in block.label_names().unwrap() {
+        let values = block.label_values(&name).unwrap();
+        let middle = String::from_utf8_lossy(&values[values.len() / 2]).into_owned();
+        let start: String = middle.chars().take(3).filter(char::is_ascii_alphanumeric).collect();
+        for (op, value) in [
+            (MatchOp::Equal, middle.as_str()),
+            (MatchOp::NotEqual, middle.as_str()),
+            (MatchOp::NotEqual, ""),
+            (MatchOp::Equal, ""),
+            (MatchOp::Regex, &format!("{start}.*")),
+            (MatchOp::NotRegex, &format!("{start}.+")),
+            (MatchOp::Regex, ".*[a-m0-4]"),
+        ] {
+            let matcher = Matcher::new(op, &name, value).unwrap();
+            let last = all.last().cloned().unwrap_or_default().into_iter().take(2);
+            all.push(vec![matcher.clone()]);
+            all.push(last.chain([matcher]).collect());
+        }
+    }
+    all
+}
+
+#[test]
+fn blocks_of_prometheus_and_thanos_are_read_by_ranges_as_they_are_read_whole() {
+    let mut folders = Vec::new();
+    blocks_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/blocks"), &mut folders);
+    assert!(!folders.is_empty());
+    for folder in folders {
+        let made = load(&folder);
+        let block = open_plain(&made);
+        let remote = open(&made, RemoteOptions::default(), Some(Cache::in_memory(8 << 20)));
+        for matchers in questions(&block) {
+            let expected = plain(&block, &matchers, TimeRange::ALL);
+            let read = remote.read(&Selection::new(matchers.clone(), TimeRange::ALL)).unwrap();
+            assert!(read == expected, "{}: {matchers:?}", folder.display());
+        }
+    }
 }

@@ -70,9 +70,8 @@ impl IndexHeader {
     /// # Errors
     /// `Corrupt` if there is no such symbol or a page is damaged, `Io` if reading fails.
     pub fn look_up(&self, numbers: &mut Vec<u32>, texts: &mut SymbolTexts) -> Result<(), Error> {
+        self.in_order(numbers);
         numbers.retain(|&number| !texts.contains(number));
-        numbers.sort_unstable();
-        numbers.dedup();
         let mut window = Window::default();
         let mut wanted = numbers.iter().copied().peekable();
         while let Some(&number) = wanted.peek() {
@@ -99,6 +98,29 @@ impl IndexHeader {
         }
         numbers.clear();
         Ok(())
+    }
+
+    /// Sorts `numbers` and leaves each once. Where they are many among all there are, by way of a bit for each of these.
+    fn in_order(&self, numbers: &mut Vec<u32>) {
+        let words = self.directory.num_symbols.div_ceil(64);
+        let all_known = || numbers.iter().all(|&number| u64::from(number) < self.directory.num_symbols);
+        if self.directory.version == Version::V1 || numbers.len() as u64 * 4 < words || !all_known() {
+            numbers.sort_unstable();
+            numbers.dedup();
+            return;
+        }
+        let mut bits = vec![0u64; usize::try_from(words).unwrap_or(0)];
+        for number in numbers.drain(..) {
+            if let Some(word) = bits.get_mut(number as usize / 64) {
+                *word |= 1 << (number % 64);
+            }
+        }
+        for (at, mut word) in (0u32..).zip(bits) {
+            while word != 0 {
+                numbers.push(at * 64 + word.trailing_zeros());
+                word &= word - 1;
+            }
+        }
     }
 
     /// The page in which a symbol lies, and the number of the first one there.

@@ -135,3 +135,22 @@ pub(super) async fn get_each(
     let bytes = futures_util::stream::iter(requests).buffered(in_flight.max(1)).try_collect().await?;
     Ok(Stretches { ranges, bytes })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_read_in_ten_is_asked_again_and_what_is_late_follows_from_the_others() {
+        let hedge = Hedge::new(HedgeOptions::default());
+        assert_eq!(hedge.patience(0), Duration::from_millis(50));
+        assert!(hedge.spend() && !hedge.spend(), "there is one to begin with");
+        (0..1000).for_each(|_| hedge.ended(Duration::from_millis(100), 0));
+        let mean = hedge.patience(0).as_millis();
+        assert!((290..=300).contains(&mean), "{mean} ms");
+        assert_eq!(hedge.patience(1 << 20), hedge.patience(0) * 2);
+        assert_eq!((0..100).filter(|_| hedge.spend()).count(), 10, "no more is saved up");
+        (0..25).for_each(|_| hedge.ended(Duration::from_millis(100), 0));
+        assert_eq!((0..100).filter(|_| hedge.spend()).count(), 2);
+    }
+}

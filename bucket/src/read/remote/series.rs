@@ -5,9 +5,9 @@
 //! had in front is copied and not looked up.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 
-use bytes::Bytes;
 use sarsen_block::{
     ChunkMeta, LabelsBuilder, Matcher, SeriesNo, SymbolTexts, TimeRange, append_label, read_series_entry,
     series_entry_len,
@@ -55,8 +55,8 @@ pub struct RemoteSet {
 #[derive(Debug, Default)]
 struct Reading {
     texts: SymbolTexts,
-    names: HashMap<u32, NameInfo>,
-    verdicts: HashMap<(usize, u32), bool>,
+    names: NumberMap<u32, NameInfo>,
+    verdicts: NumberMap<(usize, u32), bool>,
     entries: Entries,
     wanted: Vec<u32>,
 }
@@ -174,12 +174,13 @@ impl RemoteBlock {
             let mut longer = Vec::new();
             for no in missing() {
                 let at = self.header().series_offset(no);
-                let here = newest(fetched, at).map_or(0, |bytes| bytes.len() as u64);
-                let length = match newest(fetched, at).map(|bytes| series_entry_len(&bytes, at)) {
-                    Some(Ok(length)) => length,
-                    _ if here < 10 => room.saturating_mul(2).max(64),
-                    Some(Err(error)) => return Err(self.damage()(error)),
-                    None => room.saturating_mul(2),
+                let bytes = newest(fetched, at);
+                let here = bytes.len() as u64;
+                let length = match series_entry_len(bytes, at) {
+                    Ok(length) if length <= here => continue,
+                    Ok(length) => length,
+                    Err(_) if here < 10 => room.saturating_mul(2).max(64),
+                    Err(error) => return Err(self.damage()(error)),
                 };
                 let range = self.entry_range(no, length);
                 if range.end > at.saturating_add(here) {
@@ -202,10 +203,10 @@ impl RemoteBlock {
             match kept(at) {
                 Some(bytes) => read(no, bytes, offset)?,
                 None => {
-                    let bytes = newest(&fetched, offset).unwrap_or_default();
-                    read(no, &bytes, offset)?;
+                    let bytes = newest(&fetched, offset);
+                    read(no, bytes, offset)?;
                     if let Some(cache) = cache
-                        && let Ok(length) = series_entry_len(&bytes, offset)
+                        && let Ok(length) = series_entry_len(bytes, offset)
                         && let Some(entry) = bytes.get(..usize::try_from(length).unwrap_or(usize::MAX))
                     {
                         cache.put_series(self.id(), no, entry);
@@ -234,10 +235,38 @@ impl RemoteBlock {
     }
 }
 
-/// What was fetched last from `at` on.
-fn newest(fetched: &[Stretches], at: u64) -> Option<Bytes> {
-    fetched.iter().rev().find_map(|stretches| stretches.from(at))
+/// What was fetched last from `at` on; nothing if that is not at hand.
+fn newest(fetched: &[Stretches], at: u64) -> &[u8] {
+    fetched.iter().rev().find_map(|stretches| stretches.view(at)).unwrap_or_default()
 }
+
+/// A hash for symbol numbers, which lie close together: they are spread over all bits.
+#[derive(Debug, Default, Clone, Copy)]
+struct ByNumber(u64);
+
+impl Hasher for ByNumber {
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(number.into());
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(29) ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.write_u64(number as u64);
+    }
+}
+
+type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<ByNumber>>;
 
 impl RemoteSet {
     /// At most how many series are still to come.
@@ -401,11 +430,11 @@ impl RemoteSet {
 struct Asking<'a> {
     ask: &'a [Matcher],
     seen: Vec<bool>,
-    verdicts: &'a mut HashMap<(usize, u32), bool>,
+    verdicts: &'a mut NumberMap<(usize, u32), bool>,
 }
 
 impl Asking<'_> {
-    fn row(&mut self, symbols: &[u32], names: &HashMap<u32, NameInfo>, texts: &SymbolTexts) -> bool {
+    fn row(&mut self, symbols: &[u32], names: &NumberMap<u32, NameInfo>, texts: &SymbolTexts) -> bool {
         if self.ask.is_empty() {
             return true;
         }
