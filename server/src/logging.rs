@@ -172,36 +172,36 @@ fn quote(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// The lines that `work` logs from the level of `info` on.
-#[cfg(all(test, feature = "compact"))]
-pub(crate) fn lines_of(work: impl FnOnce()) -> Vec<String> {
-    use std::sync::{Arc, Mutex};
-
-    #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Kept {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    let (kept, lines) = (Kept::default(), Lines { json: false, name: None });
-    let writer = kept.clone();
-    let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone()).event_format(lines);
-    let subscriber = tracing_subscriber::registry().with(LevelFilter::INFO).with(layer);
-    tracing::subscriber::with_default(subscriber, work);
-    let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
-    text.lines().map(str::to_owned).collect()
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// The lines that `work` logs from the level of `info` on.
+    #[cfg(feature = "compact")]
+    pub(crate) fn lines_of(work: impl FnOnce()) -> Vec<String> {
+        use std::sync::{Arc, Mutex};
+
+        #[derive(Clone, Default)]
+        struct Kept(Arc<Mutex<Vec<u8>>>);
+
+        impl std::io::Write for Kept {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let (kept, lines) = (Kept::default(), Lines { json: false, name: None });
+        let writer = kept.clone();
+        let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone()).event_format(lines);
+        let subscriber = tracing_subscriber::registry().with(LevelFilter::INFO).with(layer);
+        tracing::subscriber::with_default(subscriber, work);
+        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
 
     fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()

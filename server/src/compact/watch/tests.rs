@@ -7,7 +7,7 @@ use sarsen_bucket::{Excluded, Reason};
 use sarsen_compactor::GroupKey;
 
 use super::*;
-use crate::logging::lines_of;
+use crate::logging::tests::lines_of;
 use crate::metrics::{Registry, todo};
 
 struct Scene {
