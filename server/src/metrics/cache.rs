@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sarsen_bucket::{Cache, CacheContext, CacheObserver, CacheOptions, Item, RemoteOutcome};
+use sarsen_bucket::{Cache, CacheContext, CacheObserver, CacheOptions, Item, ItemSize, RemoteOutcome};
 
 use super::{Counter, Histogram, Page, Registry, Type};
 use crate::clock::Clock;
@@ -155,9 +155,12 @@ impl CacheMetrics {
     }
 }
 
+/// Reads one number of what is kept of a kind.
+type Read = fn(&ItemSize) -> u64;
+
 fn show_sizes(page: &mut Page, cache: &Cache) {
     let sizes = cache.sizes();
-    let families: [(_, _, fn(&sarsen_bucket::ItemSize) -> u64); 3] = [
+    let families: [(&str, &str, Read); 3] = [
         ("thanos_store_index_cache_items", "Current number of items in the index cache.", |size| size.items),
         (
             "thanos_store_index_cache_items_size_bytes",
