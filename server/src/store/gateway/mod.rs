@@ -202,5 +202,4 @@ impl Store for Gateway {
 }
 
 #[cfg(test)]
-#[path = "golden_tests.rs"]
-mod golden_tests;
+mod tests;

@@ -1,65 +1,6 @@
-//! The recorded requests to Thanos' store, asked of the gateway in our own nouns over the same bucket.
-
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
-use sarsen_block::{Chunk, Encoding, Labels, MatchOp, Matcher, TimeRange};
-use sarsen_bucket::{ObjstoreConfig, Reloading};
-use sarsen_downsample::Aggregate;
-use serde_json::Value;
-use tokio_util::sync::CancellationToken;
+//! The recorded requests to Thanos' store, asked in our own nouns over the same bucket.
 
 use super::*;
-use crate::store::{ChunkParts, Frame, Shard, frames};
-
-/// A bucket on a copy of the recorded one, and a gateway that has looked at it.
-struct Served {
-    gateway: Gateway,
-    folder: tempfile::TempDir,
-    _stop: tokio_util::sync::DropGuard,
-}
-
-fn testdata(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/storeapi").join(path)
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            std::fs::copy(entry.path(), to).unwrap();
-        }
-    }
-}
-
-async fn serve() -> Served {
-    let folder = tempfile::tempdir().unwrap();
-    copy(&testdata("bucket"), &folder.path().join("bucket"));
-    let place = folder.path().join("bucket").display().to_string();
-    let text = format!("type: FILESYSTEM\nconfig:\n  directory: '{place}'\n");
-    let store = Reloading::open(ObjstoreConfig::parse(&text, |_| None).unwrap()).unwrap();
-    let options = GatewayOptions {
-        data_dir: folder.path().join("data"),
-        local_headers: true,
-        sync_every: Duration::from_secs(900),
-        header_idle: Duration::from_secs(300),
-        sieve: Sieve::default(),
-        limits: GatewayLimits::default(),
-        caches: sarsen_bucket::CacheOptions::default(),
-        web: None,
-        flags: BTreeMap::new(),
-    };
-    let gateway = Gateway::new(store.bucket().build(), options, &Registry::new(), true);
-    let stop = CancellationToken::new();
-    let running = (gateway.clone(), stop.clone());
-    tokio::spawn(async move { running.0.run(running.1).await });
-    gateway.started().await;
-    Served { gateway, folder, _stop: stop.drop_guard() }
-}
 
 fn recorded(file: &str) -> Vec<Value> {
     let packed = std::fs::read(testdata(file)).unwrap();
@@ -94,9 +35,6 @@ fn labels(value: &Value) -> Labels {
     Labels::from_pairs(value.as_array().unwrap().iter().map(pair)).unwrap()
 }
 
-/// Times of a chunk and its parts by name: encoding and bytes.
-type Parts = (i64, i64, BTreeMap<&'static str, (Encoding, Vec<u8>)>);
-
 const PARTS: [&str; 6] = ["raw", "count", "sum", "min", "max", "counter"];
 
 fn expected_chunk(value: &Value, bytes: &[Vec<u8>]) -> Parts {
@@ -113,21 +51,6 @@ fn expected_chunk(value: &Value, bytes: &[Vec<u8>]) -> Parts {
     (time("min_time"), time("max_time"), PARTS.iter().filter_map(part).collect())
 }
 
-fn sent_chunk(range: TimeRange, parts: &ChunkParts) -> Parts {
-    let plain = |chunk: &Chunk| (chunk.encoding, chunk.data.to_vec());
-    let parts = match parts {
-        ChunkParts::Raw(chunk) => BTreeMap::from([("raw", plain(chunk))]),
-        ChunkParts::Aggregates(parts) => {
-            let part = |one: Aggregate| parts.get(one).map(|chunk| (one.name(), plain(chunk)));
-            Aggregate::ALL.into_iter().filter_map(part).collect()
-        }
-    };
-    (range.min, range.max, parts)
-}
-
-/// Series in order, with their chunks as a sorted list.
-type Answer = Vec<(Labels, Vec<Parts>)>;
-
 fn expected_series(case: &Value, bytes: &[Vec<u8>]) -> Answer {
     let none = Vec::new();
     let frames = case["response_frames"].as_array().unwrap_or(&none);
@@ -138,7 +61,7 @@ fn expected_series(case: &Value, bytes: &[Vec<u8>]) -> Answer {
     let one = |series: Value| {
         let chunks = series["chunks"].as_array().unwrap().iter();
         let mut chunks: Vec<Parts> = chunks.map(|chunk| expected_chunk(chunk, bytes)).collect();
-        chunks.sort_by(|a, b| (a.0, a.1, &a.2.keys().count()).cmp(&(b.0, b.1, &b.2.keys().count())));
+        sort(&mut chunks);
         (labels(&series["labels"]), chunks)
     };
     series.map(one).collect()
@@ -165,29 +88,10 @@ fn series_query(case: &Value) -> SeriesQuery {
     query
 }
 
-async fn ask(gateway: &Gateway, query: SeriesQuery) -> (Answer, Vec<String>) {
-    let (sender, mut receiver) = frames(1 << 16);
-    let asked = gateway.clone();
-    let asking = tokio::spawn(async move { asked.series(Arc::new(query), sender).await });
-    let (mut series, mut warnings) = (Vec::new(), Vec::new());
-    while let Some(frame) = receiver.next().await {
-        match frame {
-            Frame::Warning(text) => warnings.push(text),
-            Frame::Series(one) => {
-                let mut chunks: Vec<Parts> =
-                    one.chunks.iter().map(|chunk| sent_chunk(chunk.range, &chunk.parts)).collect();
-                chunks.sort_by(|a, b| (a.0, a.1, &a.2.keys().count()).cmp(&(b.0, b.1, &b.2.keys().count())));
-                series.push((one.labels, chunks));
-            }
-        }
-    }
-    asking.await.unwrap().unwrap();
-    (series, warnings)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn every_recorded_answer_is_given() {
-    let served = serve().await;
+    let place = Place::new();
+    let served = place.serve(|_| {}).await;
     let bytes: Vec<Vec<u8>> =
         recorded("store_chunks.jsonl.zst").iter().map(|line| from_hex(&line["hex"])).collect();
     let (mut series, mut labels_calls) = (0, 0);
@@ -195,7 +99,7 @@ async fn every_recorded_answer_is_given() {
         let name = format!("{} {}", case["id"], case["note"]);
         match case["rpc"].as_str().unwrap() {
             "Series" => {
-                let (got, warnings) = ask(&served.gateway, series_query(case)).await;
+                let (got, warnings) = ask(&served.gateway, series_query(case)).await.unwrap();
                 assert_eq!(got, expected_series(case, &bytes), "{name}");
                 assert_eq!(warnings, [""; 0], "{name}");
                 series += 1;
