@@ -2,13 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::TryStreamExt;
 use sarsen_block::{Listed, Matcher, SymbolTexts, read_series_entry};
 
 use super::{Budget, RemoteBlock};
 use crate::error::Error;
-
-/// Series whose entries are read together.
-const BATCH: usize = 8192;
 
 impl RemoteBlock {
     /// The names of the labels of the series that all `matchers` accept, rising; without matchers, of all.
@@ -108,15 +106,15 @@ impl RemoteBlock {
         let ask: Vec<&Matcher> = found.ask.iter().filter_map(|&number| matchers.get(number)).collect();
         let damage = self.damage();
         let mut texts = SymbolTexts::default();
-        for series in found.series.chunks(BATCH) {
+        let mut fetched = self.entries_of(&found.series, budget);
+        while let Some(raw) = fetched.try_next().await? {
             let (mut symbols, mut ends, mut chunks) = (Vec::new(), Vec::new(), Vec::new());
-            self.entries(series, found.series.len() <= BATCH, budget, |_, bytes, at| {
+            self.read_entries(&raw, |_, bytes, at| {
                 chunks.clear();
-                read_series_entry(bytes, at, &mut symbols, &mut chunks).map_err(damage)?;
+                read_series_entry(bytes, at, &mut symbols, &mut chunks)?;
                 ends.push(symbols.len());
                 Ok(())
-            })
-            .await?;
+            })?;
             if !ask.is_empty() {
                 self.header().look_up(&mut symbols.clone(), &mut texts).map_err(damage)?;
             }
@@ -128,6 +126,7 @@ impl RemoteBlock {
                     pairs.as_chunks::<2>().0.iter().for_each(|[name, value]| show(*name, *value));
                 }
             }
+            tokio::task::yield_now().await;
         }
         Ok(())
     }

@@ -39,18 +39,19 @@ impl<'a> Wanted<'a> {
 impl RemoteBlock {
     /// Finds the series that `matchers` accept, or a few more that are to be asked some of them.
     pub(super) async fn find(&self, matchers: &[Matcher], budget: &Budget) -> Result<Found, Error> {
+        // What was found before says more than any list, and no value has to be looked at again.
+        if let Some(cache) = self.0.shared.cache.as_ref().filter(|_| !matchers.is_empty())
+            && let Some(kept) = cache.expanded(self.id(), matchers).await
+            && let Some(series) = decode(&kept)
+        {
+            return Ok(Found { series, ask: Vec::new() });
+        }
         let header = self.header();
         let listed = matchers.iter().map(|matcher| header.lists_of(matcher));
         let listed = listed.collect::<Result<Vec<_>, _>>().map_err(self.damage())?;
         let Plan::Fetch { mut wanted, unwanted, ask } = plan(matchers, listed, Spread::of(header)) else {
             return Ok(Found::default());
         };
-        if let Some(cache) = &self.0.shared.cache
-            && let Some(kept) = cache.expanded(self.id(), matchers).await
-            && let Some(series) = decode(&kept)
-        {
-            return Ok(Found { series, ask: Vec::new() });
-        }
         if wanted.is_empty() {
             // No matcher has this number, so this list has no label.
             wanted.push((usize::MAX, header.all_series()));
@@ -69,7 +70,6 @@ impl RemoteBlock {
 
     /// Keeps what a set of matchers was found to select.
     pub(super) fn keep_found(&self, matchers: &[Matcher], series: &[SeriesNo]) {
-        // One list that lies in the index as it is wanted is kept as such.
         if let Some(cache) = &self.0.shared.cache
             && !matchers.is_empty()
         {

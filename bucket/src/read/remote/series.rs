@@ -8,11 +8,14 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use sarsen_block::{
     ChunkMeta, LabelsBuilder, Matcher, SeriesNo, SymbolTexts, TimeRange, append_label, read_series_entry,
     series_entry_len,
 };
 
+use super::super::Held;
 use super::batch::{RemoteChunk, Row, SeriesBatch};
 use super::postings::Found;
 use super::{Budget, Purpose, RemoteBlock, Selection};
@@ -21,8 +24,11 @@ use crate::ranges::Stretches;
 
 /// The most series in a batch.
 const BATCH: usize = 8192;
+/// Batches that are on their way at a time, so that a wide selection does not wait for each. Little memory in all: a request that waits
+/// for room while it could go on looks stuck to the ceiling.
+const BATCHES_IN_FLIGHT: usize = 3;
 /// Bytes of entries, with what is read over between them, after which a batch ends.
-const BATCH_BYTES: u64 = 24 << 20;
+const BATCH_BYTES: u64 = 8 << 20;
 /// Entries of larger selections are not looked for in the cache: they would only push out what others need.
 const MOST_CACHED: usize = 50_000;
 /// An entry is expected to take no more than so many times the average.
@@ -149,72 +155,96 @@ impl RemoteBlock {
         at.min(end)..at.saturating_add(room).min(end)
     }
 
-    /// Fetches the entries of `series`; each is shown to `read` in their order, with its offset. The bytes may go on behind the entry.
-    pub(super) async fn entries(
+    /// Fetches the entries of `series`, which make a batch.
+    pub(super) async fn fetch_entries(
         &self,
         series: &[SeriesNo],
         cached: bool,
         budget: &Budget,
-        mut read: impl FnMut(SeriesNo, &[u8], u64) -> Result<(), Error>,
-    ) -> Result<Vec<super::super::Held>, Error> {
+    ) -> Result<RawEntries, Error> {
         let cache = self.0.shared.cache.as_ref().filter(|_| cached);
         let kept = match cache {
             Some(cache) => cache.series(self.id(), series).await,
             None => Vec::new(),
         };
-        let kept = |at: usize| kept.get(at).and_then(Option::as_ref);
-        let missing = || series.iter().enumerate().filter(|(at, _)| kept(*at).is_none()).map(|(_, no)| *no);
+        let mut raw =
+            RawEntries { series: series.to_vec(), kept, fetched: Vec::new(), held: Vec::new(), cached };
         let room = self.entry_room();
-        let ranges: Vec<Range<u64>> = missing().map(|no| self.entry_range(no, room)).collect();
-        let (first, held) = self.index_stretches(&ranges, Purpose::Series, budget).await?;
-        let mut held = Vec::from([held]);
-        let mut fetched = Vec::from([first]);
+        let mut ranges: Vec<Range<u64>> = raw.missing().map(|no| self.entry_range(no, room)).collect();
         // Entries that are longer than expected are asked for again as far as their first bytes say.
-        let cut_off = |fetched: &[Stretches]| -> Result<Vec<Range<u64>>, Error> {
-            let mut longer = Vec::new();
-            for no in missing() {
-                let at = self.header().series_offset(no);
-                let bytes = newest(fetched, at);
-                let here = bytes.len() as u64;
-                let length = match series_entry_len(bytes, at) {
-                    Ok(length) if length <= here => continue,
-                    Ok(length) => length,
-                    Err(_) if here < 10 => room.saturating_mul(2).max(64),
-                    Err(error) => return Err(self.damage()(error)),
-                };
-                let range = self.entry_range(no, length);
-                if range.end > at.saturating_add(here) {
-                    longer.push(range);
-                }
-            }
-            Ok(longer)
-        };
-        for _ in 0..2 {
-            let longer = cut_off(&fetched)?;
-            if longer.is_empty() {
+        for _ in 0..3 {
+            let (fetched, held) = self.index_stretches(&ranges, Purpose::Series, budget).await?;
+            raw.fetched.push(fetched);
+            raw.held.push(held);
+            ranges = self.cut_off(&raw, room)?;
+            if ranges.is_empty() {
                 break;
             }
-            let (more, room) = self.index_stretches(&longer, Purpose::Series, budget).await?;
-            fetched.push(more);
-            held.push(room);
         }
-        for (at, &no) in series.iter().enumerate() {
-            let offset = self.header().series_offset(no);
-            match kept(at) {
-                Some(bytes) => read(no, bytes, offset)?,
-                None => {
-                    let bytes = newest(&fetched, offset);
-                    read(no, bytes, offset)?;
-                    if let Some(cache) = cache
-                        && let Ok(length) = series_entry_len(bytes, offset)
-                        && let Some(entry) = bytes.get(..usize::try_from(length).unwrap_or(usize::MAX))
-                    {
-                        cache.put_series(self.id(), no, entry);
-                    }
-                }
+        Ok(raw)
+    }
+
+    /// Where entries lie that are not at hand to their end.
+    fn cut_off(&self, raw: &RawEntries, room: u64) -> Result<Vec<Range<u64>>, Error> {
+        let mut longer = Vec::new();
+        for no in raw.missing() {
+            let at = self.header().series_offset(no);
+            let bytes = newest(&raw.fetched, at);
+            let here = bytes.len() as u64;
+            let length = match series_entry_len(bytes, at) {
+                Ok(length) if length <= here => continue,
+                Ok(length) => length,
+                Err(_) if here < 10 => room.saturating_mul(2).max(64),
+                Err(error) => return Err(self.damage()(error)),
+            };
+            let range = self.entry_range(no, length);
+            if range.end > at.saturating_add(here) {
+                longer.push(range);
             }
         }
-        Ok(held)
+        Ok(longer)
+    }
+
+    /// Shows each entry that was fetched to `read`, in order, with its offset. The bytes may go on behind the entry.
+    pub(super) fn read_entries(
+        &self,
+        raw: &RawEntries,
+        mut read: impl FnMut(SeriesNo, &[u8], u64) -> Result<(), sarsen_block::Error>,
+    ) -> Result<(), Error> {
+        let cache = self.0.shared.cache.as_ref().filter(|_| raw.cached);
+        for (at, &no) in raw.series.iter().enumerate() {
+            let offset = self.header().series_offset(no);
+            if let Some(bytes) = raw.kept(at) {
+                read(no, bytes, offset).map_err(self.damage())?;
+                continue;
+            }
+            let bytes = newest(&raw.fetched, offset);
+            read(no, bytes, offset).map_err(self.damage())?;
+            if let Some(cache) = cache
+                && let Ok(length) = series_entry_len(bytes, offset)
+                && let Some(entry) = bytes.get(..usize::try_from(length).unwrap_or(usize::MAX))
+            {
+                cache.put_series(self.id(), no, entry);
+            }
+        }
+        Ok(())
+    }
+
+    /// Fetches the entries of all `series`, batch by batch, a few batches ahead of whoever takes them.
+    pub(super) fn entries_of<'a>(
+        &'a self,
+        series: &'a [SeriesNo],
+        budget: &'a Budget,
+    ) -> impl Stream<Item = Result<RawEntries, Error>> + Unpin + 'a {
+        let cached = series.len() <= MOST_CACHED;
+        let mut rest = series;
+        let batches = std::iter::from_fn(move || {
+            let (batch, behind) = rest.split_at_checked(self.batch_of(rest))?;
+            rest = behind;
+            (!batch.is_empty()).then_some(batch)
+        });
+        let fetch = move |batch: &'a [SeriesNo]| self.fetch_entries(batch, cached, budget);
+        Box::pin(futures_util::stream::iter(batches).map(fetch).buffered(BATCHES_IN_FLIGHT))
     }
 
     /// How many of the first of `series` make a batch.
@@ -232,6 +262,27 @@ impl RemoteBlock {
             }
         }
         most
+    }
+}
+
+/// The entries of a batch as they came.
+#[derive(Debug)]
+pub(super) struct RawEntries {
+    series: Vec<SeriesNo>,
+    /// Those that were kept; none at all if nothing is.
+    kept: Vec<Option<Bytes>>,
+    fetched: Vec<Stretches>,
+    held: Vec<Held>,
+    cached: bool,
+}
+
+impl RawEntries {
+    fn kept(&self, at: usize) -> Option<&Bytes> {
+        self.kept.get(at).and_then(Option::as_ref)
+    }
+
+    fn missing(&self) -> impl Iterator<Item = SeriesNo> {
+        self.series.iter().enumerate().filter(|(at, _)| self.kept(*at).is_none()).map(|(_, no)| *no)
     }
 }
 
@@ -283,24 +334,59 @@ impl RemoteSet {
         let rest = self.series.get(self.at..).unwrap_or_default();
         let count = self.block.batch_of(rest);
         if count == 0 {
-            if let Some(passed) = self.passed.take() {
-                self.block.keep_found(&self.selection.matchers, &passed);
-            }
+            self.keep();
             return Ok(None);
         }
-        let series = rest.get(..count).unwrap_or_default();
         let cached = self.series.len() <= MOST_CACHED;
-        let damage = self.block.damage();
+        let batch = rest.get(..count).unwrap_or_default();
+        let raw = self.block.fetch_entries(batch, cached, &self.budget).await?;
+        self.at += count;
+        self.batch(raw).await.map(Some)
+    }
+
+    /// All series that are still to come, in the order of the labels under which they go out. Entries are fetched a few batches ahead.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub async fn all(mut self) -> Result<SeriesBatch, Error> {
+        let series = std::mem::take(&mut self.series);
+        let (block, budget) = (self.block.clone(), self.budget.clone());
+        let mut fetched = block.entries_of(series.get(self.at..).unwrap_or_default(), &budget);
+        let mut all = SeriesBatch::default();
+        while let Some(raw) = fetched.try_next().await? {
+            let batch = self.batch(raw).await?;
+            if all.is_empty() {
+                all = batch;
+            } else {
+                all.append(batch);
+            }
+            // Others on this thread have waited for as long as a batch takes.
+            tokio::task::yield_now().await;
+        }
+        self.keep();
+        if !self.selection.outgoing.is_plain() {
+            all.sort();
+        }
+        Ok(all)
+    }
+
+    /// Keeps what was found, once all series were asked.
+    fn keep(&mut self) {
+        if let Some(passed) = self.passed.take() {
+            self.block.keep_found(&self.selection.matchers, &passed);
+        }
+    }
+
+    /// Makes a batch of the entries that were fetched.
+    async fn batch(&mut self, mut raw: RawEntries) -> Result<SeriesBatch, Error> {
         let entries = &mut self.reading.entries;
         entries.clear();
-        let held = self.block.entries(series, cached, &self.budget, |no, bytes, at| {
+        self.block.read_entries(&raw, |no, bytes, at| {
             let Entries { symbols, chunks, rows } = entries;
-            read_series_entry(bytes, at, symbols, chunks).map_err(damage)?;
+            read_series_entry(bytes, at, symbols, chunks)?;
             rows.push((no, symbols.len(), chunks.len()));
             Ok(())
-        });
-        let mut held = held.await?;
-        self.at += count;
+        })?;
         let rows = self.rows();
         let mut batch = self.block.heed(rows).await?;
         if self.reading.texts.memory() > MOST_TEXTS {
@@ -308,36 +394,21 @@ impl RemoteSet {
             self.reading.verdicts.clear();
         }
         // What was fetched goes; what was made of it stays in the same room as far as that reaches.
-        let mut room = held.swap_remove(0);
-        drop(held);
         let memory = batch.memory() as u64;
-        if memory > room.bytes() {
-            drop(room);
-            room = self.budget.hold(memory).await?;
-        } else {
-            room.shrink(memory);
-        }
-        batch.held.push(room);
-        Ok(Some(batch))
-    }
-
-    /// All series that are still to come, in the order of the labels under which they go out.
-    ///
-    /// # Errors
-    /// As [`next`](Self::next).
-    pub async fn all(mut self) -> Result<SeriesBatch, Error> {
-        let mut all = SeriesBatch::default();
-        while let Some(batch) = self.next().await? {
-            if all.is_empty() {
-                all = batch;
-            } else {
-                all.append(batch);
+        let first = raw.held.drain(..).next();
+        drop(raw);
+        let room = match first {
+            Some(mut room) if room.bytes() >= memory => {
+                room.shrink(memory);
+                room
             }
-        }
-        if !self.selection.outgoing.is_plain() {
-            all.sort();
-        }
-        Ok(all)
+            smaller => {
+                drop(smaller);
+                self.budget.hold(memory).await?
+            }
+        };
+        batch.held.push(room);
+        Ok(batch)
     }
 
     /// Makes rows of the entries that were read.
