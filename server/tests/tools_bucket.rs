@@ -1,5 +1,5 @@
 //! A bucket in a directory: blocks go up, are seen, and what is missing is named.
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod program;
 
@@ -202,4 +202,31 @@ fn damage_is_found_where_it_is() {
     let (code, text, _) = tool(&config, &["verify", "--deep", &format!("--after={last}")]);
     assert_eq!((code, text.trim_end()), (0, "0 blocks, nothing wrong"));
     assert_eq!(tool(&config, &["verify", "01ARZ3NDEKTSV4RRFFQ69G5FAV"]).0, 1);
+}
+
+/// On a terminal, which `script` of Debian's base system provides, a bar is drawn and taken away again; elsewhere there is none.
+#[test]
+fn a_bar_is_drawn_on_a_terminal_only() {
+    let root = tempfile::tempdir().unwrap();
+    let bucket = root.path().join("bucket");
+    let ids = filled(&bucket);
+    let config = root.path().join("objstore.yml");
+    std::fs::write(&config, bucket_in(&bucket)).unwrap();
+    let line = format!(
+        "{} tools bucket verify --deep --objstore.config-file={}",
+        env!("CARGO_BIN_EXE_sarsen"),
+        config.display()
+    );
+    let (_, alone, error) = tool(&bucket_in(&bucket), &["verify", "--deep"]);
+    assert!(error.is_empty() && !alone.contains('\r'), "{alone}{error}");
+    let output = std::process::Command::new("script").args(["-qec", &line, "/dev/null"]).output();
+    // A system that is no Linux has none, or another one.
+    let Ok(output) = output else { return };
+    let screen = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{screen}");
+    let bar =
+        screen.split('\r').find(|drawn| drawn.contains("verify [")).unwrap_or_else(|| panic!("{screen:?}"));
+    assert!(bar.contains('%') && bar.contains(" B of ") || bar.contains("KiB"), "{screen:?}");
+    assert!(ids.iter().all(|id| screen.contains(&format!("\x1b[K{id}: sound"))), "{screen:?}");
+    assert!(screen.trim_end().ends_with("3 blocks, nothing wrong"), "{screen:?}");
 }
