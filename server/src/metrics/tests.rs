@@ -200,3 +200,46 @@ fn open_metrics_ends_with_its_mark() {
     let (kind, text) = Registry::new().page(true);
     assert!(kind.starts_with("application/openmetrics-text") && text.ends_with("# EOF\n"));
 }
+
+/// Everything that a store gateway can show, after one call.
+#[cfg(feature = "store")]
+fn store_page() -> String {
+    let registry = Registry::new();
+    let (gate, ceiling) = (sarsen_bucket::Gate::new(20), sarsen_bucket::Ceiling::new(1 << 20));
+    let metrics = StoreMetrics::new(&registry, gate, ceiling);
+    let second = Duration::from_secs(1);
+    metrics.loaded(1, 1, 1.7e9, second);
+    metrics.waited(second);
+    metrics.dropped(None, "series");
+    metrics.chunk_bytes(None).observe(70.0);
+    metrics.answered(None, &Answered { blocks: 1, series: 1, ..Answered::default() });
+    SyncMetrics::loaded(&registry).looked(second, Some(([("loaded", 1)], 0)));
+    let _cache = CacheMetrics::cache(&registry, &sarsen_bucket::CacheOptions::default());
+    let _headers = HeaderMetrics::new(&registry);
+    registry.page(false).1
+}
+
+#[cfg(feature = "store")]
+#[tokio::test]
+async fn the_store_gateway_has_the_names_of_the_original() {
+    let page = store_page();
+    // The name under which alerts look for it, and what the original shows only once something was refused or Memcached is used.
+    let ours = shapes(&page);
+    for (name, shape) in golden("store") {
+        if let Some(own) = ours.get(&name) {
+            assert_eq!(own, &shape, "{name}");
+        }
+    }
+    for part in [
+        "thanos_bucket_store_blocks_loaded 1",
+        "thanos_bucket_store_block_loads_total 1",
+        "thanos_bucket_store_series_gate_queries_max 20",
+        "thanos_bucket_store_series_gate_duration_seconds_count 1",
+        "thanos_bucket_store_queries_dropped_total{reason=\"series\",tenant=\"default-tenant\"} 1",
+        "thanos_bucket_store_series_result_series_count{tenant=\"default-tenant\"} 1",
+        "thanos_blocks_meta_synced{state=\"loaded\"} 1",
+        "sarsen_store_memory_ceiling_bytes 1048576",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+}
