@@ -4,10 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use proptest::prelude::*;
-use sarsen_bucket::{Budget, Ceiling, Exceeded, Held, Limits, Purpose};
+use sarsen_bucket::{Budget, Ceiling, Exceeded, Filling, Held, Limits, Purpose, Timer, Wait};
 
 /// What a request does, one step after the other.
 #[derive(Debug, Clone)]
@@ -208,6 +210,65 @@ async fn of_two_that_wait_for_each_other_the_younger_is_refused() {
     let _held = elder.hold(60).await.unwrap();
     assert!(elder.hold(60).await.is_err());
     assert_eq!(ceiling.filling().refused, 3);
+}
+
+/// One request waits for room with one hand and works with the other: it is given time, but not for ever.
+#[tokio::test]
+async fn a_patient_ceiling_refuses_when_nothing_moves() {
+    let time = Arc::new(Hand::default());
+    let ceiling = Ceiling::patient(100, time.clone(), Duration::from_secs(1));
+    let budget = Budget::new(Limits::default(), &ceiling);
+    let (kept, passing) = (budget.hold(50).await.unwrap(), budget.hold(40).await.unwrap());
+    let ask = |bytes| {
+        let budget = budget.clone();
+        tokio::spawn(async move { budget.hold(bytes).await })
+    };
+    let turn = async || {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let first = ask(30);
+    turn().await;
+    assert_eq!(ceiling.filling().waiting, 1, "an impatient ceiling would have refused");
+    drop(passing);
+    assert_eq!(first.await.unwrap().unwrap().bytes(), 30);
+    let second = ask(60);
+    turn().await;
+    time.pass();
+    turn().await;
+    assert_eq!(ceiling.filling(), Filling { used: 50, peak: 90, waiting: 0, refused: 1 });
+    assert!(second.await.unwrap().is_err());
+    // While others move it waits on.
+    let (third, other) = (ask(60), Budget::new(Limits::default(), &ceiling));
+    turn().await;
+    assert_eq!(ceiling.filling().waiting, 1);
+    let newcomer = tokio::spawn(async move { other.hold(10).await });
+    turn().await;
+    drop(kept);
+    turn().await;
+    assert_eq!(third.await.unwrap().unwrap().bytes(), 60);
+    assert_eq!(newcomer.await.unwrap().unwrap().bytes(), 10);
+}
+
+/// Waits end when the hand moves.
+#[derive(Default)]
+struct Hand(tokio::sync::Notify);
+
+impl Hand {
+    fn pass(&self) {
+        self.0.notify_waiters();
+    }
+}
+
+impl Timer for Hand {
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn wait(&self, _duration: Duration) -> Wait<'_> {
+        Box::pin(self.0.notified())
+    }
 }
 
 #[tokio::test]

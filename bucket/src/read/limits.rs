@@ -7,7 +7,8 @@
 //! Waiting ends. Room goes first to requests that hold some already, the oldest first, and then to new ones in the order in which
 //! they asked, so nobody is overtaken for ever. If every request that holds room waits for more, none of them would give any back:
 //! then the youngest of them is refused. Bytes that only wait for the client to take them ([`Held::on_its_way`]) come
-//! back without more room, so their request does not count as stuck.
+//! back without more room, so their request does not count as stuck. A request may also wait with one hand while the other is about
+//! to give room back: a patient ceiling ([`Ceiling::patient`]) refuses only when nothing at all has moved for a while.
 //!
 //! The state of a ceiling is behind one lock that is held for no longer than a walk over those who wait.
 
@@ -15,8 +16,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use tokio::sync::oneshot;
+
+use crate::observer::Timer;
 
 /// The most samples in a chunk, as Thanos reckons: a limit of samples is one of chunks.
 const SAMPLES_PER_CHUNK: u64 = 120;
@@ -205,9 +210,9 @@ impl Budget {
             Asked::Refused => None,
             Asked::Waits(ticket, answer) => {
                 let waiting = Waiting { budget: self, ticket };
-                let answer = answer.await;
+                let answer = ceiling.wait_for(answer).await;
                 drop(waiting);
-                answer.unwrap_or(None)
+                answer
             }
         };
         held.ok_or(Exceeded::Memory { asked: bytes, ceiling: ceiling.0.total })
@@ -298,6 +303,8 @@ pub struct Ceiling(Arc<Room>);
 struct Room {
     /// 0: no ceiling.
     total: u64,
+    /// How long nothing must move before somebody is refused; `None`: not at all.
+    patience: Option<(Arc<dyn Timer>, Duration)>,
     state: Mutex<State>,
 }
 
@@ -323,8 +330,34 @@ pub struct Filling {
 impl Ceiling {
     /// At most `total` bytes; 0 is no ceiling.
     pub fn new(total: u64) -> Self {
-        let state = State { total, ..State::default() };
-        Self(Arc::new(Room { total, state: Mutex::new(state) }))
+        Self::with(total, None)
+    }
+
+    /// As [`new`](Self::new), but when all wait for each other the youngest is refused only after nothing has moved for `patience`,
+    /// twice as long at most.
+    pub fn patient(total: u64, timer: Arc<dyn Timer>, patience: Duration) -> Self {
+        Self::with(total, Some((timer, patience)))
+    }
+
+    fn with(total: u64, patience: Option<(Arc<dyn Timer>, Duration)>) -> Self {
+        let state = State { total, is_patient: patience.is_some(), ..State::default() };
+        Self(Arc::new(Room { total, patience, state: Mutex::new(state) }))
+    }
+
+    /// What a call that waits is told in the end. Now and then it looks whether anything moves.
+    async fn wait_for(&self, mut answer: oneshot::Receiver<Option<Held>>) -> Option<Held> {
+        let Some((timer, patience)) = &self.0.patience else { return answer.await.unwrap_or(None) };
+        let mut seen = self.state().moves;
+        loop {
+            match select(answer, timer.wait(*patience)).await {
+                Either::Left((told, _)) => return told.unwrap_or(None),
+                Either::Right(((), still)) => answer = still,
+            }
+            let mut state = self.state();
+            if std::mem::replace(&mut seen, state.moves) == state.moves {
+                state.refuse_one();
+            }
+        }
     }
 
     /// The bound, in bytes; 0 is none.
@@ -356,6 +389,9 @@ struct State {
     peak: u64,
     refused: u64,
     next: u64,
+    is_patient: bool,
+    /// Rises whenever room is taken or given back, or somebody is refused.
+    moves: u64,
     /// Requests that hold room, by age.
     holders: BTreeMap<u64, Share>,
     /// Calls that wait, by ticket: in the order in which they asked.
@@ -392,6 +428,7 @@ impl State {
     }
 
     fn grant(&mut self, request: u64, bytes: u64) {
+        self.moves += 1;
         self.used = self.used.saturating_add(bytes);
         self.peak = self.peak.max(self.used);
         if bytes > 0 {
@@ -432,6 +469,7 @@ impl State {
 
     fn give_back(&mut self, request: u64, bytes: u64, on_its_way: bool) {
         if bytes > 0 {
+            self.moves += 1;
             self.take_back(request, bytes, on_its_way);
             self.settle();
         }
@@ -454,13 +492,21 @@ impl State {
         while let Some((ticket, fits)) = self.first() {
             if fits {
                 self.answer(ticket, true);
-            } else if let Some(youngest) = self.stuck() {
-                self.answer(youngest, false);
-            } else {
-                // Somebody will give room back.
+            } else if self.is_patient || !self.refuse_one() {
+                // Somebody will give room back, or whoever waits will look again.
                 return;
             }
         }
+    }
+
+    /// If all who hold room wait for more, refuses the call of the youngest of them.
+    fn refuse_one(&mut self) -> bool {
+        let youngest = self.stuck();
+        if let Some(youngest) = youngest {
+            self.moves += 1;
+            self.answer(youngest, false);
+        }
+        youngest.is_some()
     }
 
     /// The call whose turn it is, and whether there is room for it. New requests wait in line; of those that hold room already,

@@ -45,6 +45,8 @@ use source::Readers;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A read that takes longer than this makes the gateway look whether the store is still there.
 const SLOW: Duration = Duration::from_secs(5);
+/// When requests wait for each other's memory and nothing has moved for so long, one of them is refused.
+const STUCK: Duration = Duration::from_secs(1);
 
 /// Serves the blocks of a bucket. Clones are the same gateway.
 #[derive(Clone)]
@@ -82,7 +84,7 @@ impl Gateway {
     /// The gateway, which has not looked at the bucket yet. `alone`: no other role of the process looks at it.
     pub(crate) fn new(bucket: Bucket, options: GatewayOptions, registry: &Registry, alone: bool) -> Self {
         let gate = Gate::new(options.limits.concurrency as u64);
-        let ceiling = Ceiling::new(options.limits.memory);
+        let ceiling = Ceiling::patient(options.limits.memory, Arc::new(clock::Clock::start()), STUCK);
         let metrics = StoreMetrics::new(registry, gate.clone(), ceiling.clone());
         let headers = options.local_headers.then(|| options.data_dir.clone());
         let headers = Arc::new(HeaderCache::new(headers, Arc::new(HeaderMetrics::new(registry))));
