@@ -56,6 +56,8 @@ mod chunk;
 mod chunkfile;
 pub mod codec;
 mod error;
+#[cfg(any(test, feature = "files"))]
+mod files;
 mod histogram;
 mod index;
 pub mod json;
@@ -84,6 +86,8 @@ pub use chunkfile::{
     check_chunk_file_header, read_chunk, record_len, record_size,
 };
 pub use error::{Advice, Corrupt, Error};
+#[cfg(any(test, feature = "files"))]
+pub use files::{Files, OpenFile};
 pub use histogram::{CUSTOM_BUCKETS, Counts, Histogram, ResetHint, Span};
 pub use index::{
     HeaderBuilder, IndexHeader, IndexReader, IndexSeries, IndexWriter, ListRun, Listed, Lists, Stage,

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use golden::whole::{Files, file, open, open_without_tombstones, same_files};
+use golden::whole::{file, open, open_without_tombstones, same_files};
 use golden::{GoldenBlock, SeriesLine, blocks, text};
 use sarsen_block::{
-    Block, BlockWriter, BlockWriterOptions, ChunkRef, ChunkSet, IndexReader, IndexWriter, Labels, Matcher,
-    Postings, PostingsSource, TimeRange, TimedChunk, WrittenBlock, verify,
+    Block, BlockWriter, BlockWriterOptions, ChunkRef, ChunkSet, Files, IndexReader, IndexWriter, Labels,
+    Matcher, Postings, PostingsSource, TimeRange, TimedChunk, WrittenBlock, verify,
 };
 use serde::Deserialize;
 

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use golden::whole::{Files, open, open_without_tombstones, opened_files, same_files};
+use golden::whole::{open, open_without_tombstones, opened_files, same_files};
 use golden::{GoldenBlock, blocks_in, folder, text};
 use sarsen_block::{
-    Ancestry, Block, BlockId, BlockMeta, BlockWriterOptions, ChunkSet, Decode, Labels, Merge, Overlap,
+    Ancestry, Block, BlockId, BlockMeta, BlockWriterOptions, ChunkSet, Decode, Files, Labels, Merge, Overlap,
     RewriteOptions, Rewritten, Sample, SampleSet, TimeRange, TimedChunk, Value, decode_chunks, rewrite,
     verify,
 };

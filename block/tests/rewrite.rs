@@ -8,11 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use golden::whole::Files;
 use proptest::prelude::*;
 use sarsen_block::{
     Ancestry, Block, BlockId, BlockMeta, BlockWriter, BlockWriterOptions, ChunkSet, Decode, EncodeOptions,
-    Encoding, Labels, RewriteOptions, Sample, SampleSet, Source, TimeRange, Tombstones, Value, encode_chunks,
+    Encoding, Files, Labels, RewriteOptions, Sample, SampleSet, TimeRange, Tombstones, Value, encode_chunks,
     rewrite, verify,
 };
 
@@ -39,9 +38,7 @@ fn given() -> impl Strategy<Value = Given> {
 }
 
 fn opened(files: &Files, meta: BlockMeta, tombstones: Tombstones) -> Block {
-    let file = |bytes: &Vec<u8>| Arc::new(Bytes::from(bytes.clone())) as Arc<dyn Source>;
-    let segments = files.0.range("chunks".to_owned().."d".to_owned()).map(|(_, bytes)| file(bytes)).collect();
-    Block::open(file(&files.0["index"]), segments, meta, tombstones).unwrap()
+    files.open(meta, tombstones).unwrap()
 }
 
 /// A block of `model` with `deletes`, and what of the model is left.

@@ -11,11 +11,11 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use golden::whole::{Files, opened_files};
+use golden::whole::opened_files;
 use proptest::prelude::*;
 use sarsen_block::{
     Advice, Ancestry, Block, BlockId, BlockMeta, BlockWriter, BlockWriterOptions, Checks, ChunkSet, Counts,
-    EncodeOptions, Histogram, Labels, Overlap, RewriteOptions, Sample, Source, TimeRange, TimedChunk,
+    EncodeOptions, Files, Histogram, Labels, Overlap, RewriteOptions, Sample, Source, TimeRange, TimedChunk,
     Tombstones, Value, decode_chunks, encode_chunks, rewrite, verify, verify_quick,
 };
 

@@ -5,9 +5,9 @@
 mod golden;
 
 use golden::making::block;
-use golden::{Files, blocks_in, folder, series};
+use golden::{blocks_in, folder, series};
 use proptest::prelude::*;
-use sarsen_block::{Aggregates, Chunk, SampleIter, SampleSet, TimeRange, TimedChunk};
+use sarsen_block::{Aggregates, Chunk, Files, SampleIter, SampleSet, TimeRange, TimedChunk, Tombstones};
 use sarsen_downsample::{
     AggrChunk, Aggregate, AggregateChunks, AverageIter, CounterIter, DownsampleOptions, History, Resolution,
     Wanted, downsample,
@@ -52,7 +52,7 @@ fn use_up(timed: &TimedChunk) {
         let alone = golden::with_meta(&alone, meta);
         let options = DownsampleOptions::new(alone.meta().id, Resolution::OneHour);
         let made = downsample(&alone, Files::default(), options);
-        let coarse = made.ok().map(|made| made.written.sink.open(made.meta));
+        let coarse = made.ok().map(|made| made.written.sink.open(made.meta, Tombstones::default()).unwrap());
         let history = History::new([alone].into_iter().chain(coarse));
         for wanted in Aggregate::ALL.map(Wanted::Part).into_iter().chain([Wanted::Average]) {
             let range = TimeRange::new(timed.range.min, middle);

@@ -7,10 +7,10 @@
 
 mod golden;
 
-use golden::{Files, GoldenBlock, blocks_in, cases, series};
+use golden::{GoldenBlock, blocks_in, cases, files_of, series};
 use sarsen_block::{
-    Ancestry, BlockFile, BlockMeta, Chunk, ChunkSeries, RewriteOptions, Rewritten, Sample, SampleIter,
-    UploadTime, rewrite, verify,
+    Ancestry, BlockFile, BlockMeta, Chunk, ChunkSeries, Files, RewriteOptions, Rewritten, Sample, SampleIter,
+    Tombstones, UploadTime, rewrite, verify,
 };
 use sarsen_downsample::{AggrChunk, Aggregate, DownsampleOptions, Resolution, downsample, downsample_both};
 
@@ -58,7 +58,7 @@ fn compare(source: &GoldenBlock, wanted: &GoldenBlock) {
     // What Thanos had lost before is lost in both.
     let lossy = |series: &ChunkSeries| source.resolution() == 0 && is_lossy(series);
     let (name, files) = (wanted.dir.display(), &made.written.sink);
-    let found = files.open(made.meta.clone());
+    let found = files.open(made.meta.clone(), Tombstones::default()).unwrap();
     let report = verify(&found);
     assert!(report.is_sound(), "{name}: {:?}", report.faults);
     let (found, all_wanted) = (series(&found), series(&wanted.block));
@@ -81,7 +81,7 @@ fn compare(source: &GoldenBlock, wanted: &GoldenBlock) {
         }
     }
     if !all_wanted.iter().any(lossy) {
-        assert!(files.0 == Files::of(&wanted.dir).0, "{name}");
+        assert!(files.0 == files_of(&wanted.dir).0, "{name}");
         let mut meta = wanted.meta().clone();
         meta.thanos.as_mut().unwrap().upload_time = UploadTime::default();
         // A block that only a compaction of the generator wrote was not uploaded.
@@ -129,8 +129,12 @@ fn both_in_one_reading_are_what_they_are_one_after_the_other() {
         let [fine, coarse] =
             downsample_both(&raw.block, (Files::default(), five), (Files::default(), hour)).unwrap();
         let first = downsample(&raw.block, Files::default(), five).unwrap();
-        let second =
-            downsample(&first.written.sink.open(first.meta.clone()), Files::default(), hour).unwrap();
+        let second = downsample(
+            &first.written.sink.open(first.meta.clone(), Tombstones::default()).unwrap(),
+            Files::default(),
+            hour,
+        )
+        .unwrap();
         for (both, alone) in [(fine, first), (coarse, second)] {
             assert!(both.written.sink.0 == alone.written.sink.0, "{}", raw.dir.display());
             assert_eq!(text(&both.meta), text(&alone.meta));
@@ -151,7 +155,7 @@ fn a_compaction_of_downsampled_blocks_copies_their_chunks() {
             let Some(inputs) = inputs.filter(|inputs| inputs.len() > 1) else { continue };
             let options = RewriteOptions::new(wanted.meta().id, Ancestry::Compacted);
             let made = rewrite(&inputs, Files::default(), options).unwrap();
-            assert!(made.written.sink.0 == Files::of(&wanted.dir).0, "{}", wanted.dir.display());
+            assert!(made.written.sink.0 == files_of(&wanted.dir).0, "{}", wanted.dir.display());
             assert_eq!(made.meta.stats.num_samples, wanted.meta().stats.num_samples);
             compared += 1;
         }

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use golden::{Files, folder, open, series};
+use golden::{folder, open, series};
 use sarsen_block::{
-    Ancestry, Block, BlockId, Labels, Overlap, RewriteOptions, Sample, SampleIter, TimedChunk, Value,
-    rewrite, verify_quick,
+    Ancestry, Block, BlockId, Files, Labels, Overlap, RewriteOptions, Sample, SampleIter, TimedChunk,
+    Tombstones, Value, rewrite, verify_quick,
 };
 use sarsen_downsample::{AggrChunk, Aggregate, AggregateChunks, Resolution};
 use serde::Deserialize;
@@ -88,7 +88,7 @@ fn no_window_of_a_replica_is_lost() {
         options.overlap = Overlap::Penalty;
         options.aggregates = Some(&aggregates);
         let rewritten = rewrite(&inputs, Files::default(), options).unwrap();
-        let block = rewritten.written.sink.open(rewritten.meta.clone());
+        let block = rewritten.written.sink.open(rewritten.meta.clone(), Tombstones::default()).unwrap();
         let report = verify_quick(&block);
         assert!(report.is_sound(), "{:?}", report.faults);
 

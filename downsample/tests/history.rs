@@ -6,7 +6,8 @@ mod golden;
 
 use golden::making::{block, chunks, coarser, points};
 use sarsen_block::{
-    Ancestry, Block, BlockId, Matcher, RewriteOptions, Rewritten, SampleSet, TimeRange, Tombstones, rewrite,
+    Ancestry, Block, BlockId, Files, Matcher, RewriteOptions, Rewritten, SampleSet, TimeRange, Tombstones,
+    rewrite,
 };
 use sarsen_downsample::{
     Aggregate, DownsampleOptions, History, Resolution, Wanted, aggregate_for, downsample,
@@ -118,11 +119,11 @@ fn blocks_that_were_compacted_are_left_out() {
     let [raw, five, _] = blocks(10, 0, DAY);
     let options = RewriteOptions::new(BlockId::from_parts(50, 0), Ancestry::Compacted);
     let Rewritten { written, mut meta } =
-        rewrite(std::slice::from_ref(&raw), golden::Files::default(), options).unwrap();
+        rewrite(std::slice::from_ref(&raw), Files::default(), options).unwrap();
     let files = written.sink;
     meta.compaction.sources = vec![BlockId::from_parts(1, 1), meta.compaction.sources[0]];
     meta.max_time = 2 * DAY;
-    let wider = files.open(meta);
+    let wider = files.open(meta, Tombstones::default()).unwrap();
     let history = History::new([raw, five, wider]);
     let stretches = history.stretches(Resolution::OneHour);
     assert_eq!(stretches, [(TimeRange::new(0, 2 * DAY - 1), Resolution::Raw)]);
@@ -137,8 +138,8 @@ fn deleted_windows_are_not_seen() {
     let no = five.postings(&[]).unwrap()[0];
     tombstones.add(no, TimeRange::new(6 * HOUR + 1_000, 12 * HOUR - 1));
     let options = DownsampleOptions::new(five.meta().id, Resolution::FiveMinutes);
-    let made = downsample(&raw, golden::Files::default(), options).unwrap();
-    let stoned = made.written.sink.open_with(made.meta, tombstones);
+    let made = downsample(&raw, Files::default(), options).unwrap();
+    let stoned = made.written.sink.open(made.meta, tombstones).unwrap();
     let gone = |samples: &[(i64, f64)], width: i64| {
         assert!(samples.iter().all(|(t, _)| !(6 * HOUR..12 * HOUR).contains(&(t / width * width))));
     };

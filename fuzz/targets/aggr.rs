@@ -3,13 +3,10 @@
 
 #![no_main]
 
-use std::io;
-use std::sync::Arc;
-
 use libfuzzer_sys::fuzz_target;
 use sarsen_block::{
-    Aggregates, Block, BlockId, BlockMeta, BlockSink, BlockWriter, BlockWriterOptions, Chunk, Encoding,
-    Labels, SampleIter, SampleSet, Source, TimeRange, TimedChunk, Tombstones,
+    Aggregates, BlockId, BlockMeta, BlockWriter, BlockWriterOptions, Chunk, Encoding, Files, Labels,
+    SampleIter, SampleSet, TimeRange, TimedChunk, Tombstones,
 };
 use sarsen_downsample::{
     AggrChunk, Aggregate, AggregateChunks, AverageIter, CounterIter, DownsampleOptions, History, Resolution,
@@ -60,40 +57,6 @@ fn cut(aggregate: &Chunk) {
     let _ = aggregates.merge(vec![vec![timed.clone()], vec![timed]]);
 }
 
-/// Files in memory.
-#[derive(Default)]
-struct Files(Vec<(String, Vec<u8>)>);
-
-struct OpenFile(String, Vec<u8>);
-
-impl io::Write for OpenFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.1.write(bytes)
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl BlockSink for Files {
-    type File = OpenFile;
-    fn create(&mut self, rel_path: &str) -> io::Result<OpenFile> {
-        Ok(OpenFile(rel_path.to_owned(), Vec::new()))
-    }
-    fn finish(&mut self, file: OpenFile) -> io::Result<()> {
-        self.0.push((file.0, file.1));
-        Ok(())
-    }
-}
-
-fn open(files: &Files, meta: BlockMeta) -> Block {
-    let source = |bytes: &Vec<u8>| Arc::new(bytes::Bytes::from(bytes.clone())) as Arc<dyn Source>;
-    let index = files.0.iter().find(|(name, _)| name == "index").unwrap();
-    let segments =
-        files.0.iter().filter(|(name, _)| name != "index").map(|(_, bytes)| source(bytes)).collect();
-    Block::open(source(&index.1), segments, meta, Tombstones::default()).unwrap()
-}
-
 /// The chunk as all there is in a block.
 fn whole(chunk: Chunk, ms: i64) {
     let range = TimeRange::new(0, 1_000_000);
@@ -105,19 +68,19 @@ fn whole(chunk: Chunk, ms: i64) {
     let written = writer.finish().unwrap();
     let mut meta = BlockMeta::fresh(BlockId::from_parts(1, 1), range, written.stats);
     meta.thanos.get_or_insert_default().resolution = ms;
-    let block = open(&written.sink, meta);
+    let block = written.sink.open(meta, Tombstones::default()).unwrap();
     let options = |to| DownsampleOptions::new(BlockId::from_parts(2, 2), to);
     let (five, hour) = (options(Resolution::FiveMinutes), options(Resolution::OneHour));
     let coarse = downsample(&block, Files::default(), hour);
     if ms == 0
         && let Ok([fine, _]) = downsample_both(&block, (Files::default(), five), (Files::default(), hour))
     {
-        let fine = open(&fine.written.sink, fine.meta);
+        let fine = fine.written.sink.open(fine.meta, Tombstones::default()).unwrap();
         let history = History::new([block.clone(), fine]);
         query(&history);
     }
     if let Ok(coarse) = coarse {
-        query(&History::new([block, open(&coarse.written.sink, coarse.meta)]));
+        query(&History::new([block, coarse.written.sink.open(coarse.meta, Tombstones::default()).unwrap()]));
     }
 }
 

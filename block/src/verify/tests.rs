@@ -1,7 +1,5 @@
 //! Sound blocks have no fault, and each kind of fault is found where it is.
 
-use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,37 +8,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::checks::Checks;
 use crate::chunk::{ChunkRef, HistogramChunk, TimedChunk, XorAppender};
+use crate::files::Files;
 use crate::histogram::Histogram;
 use crate::index::IndexWriter;
 use crate::meta::{BlockId, BlockMeta};
 use crate::source::Source;
 use crate::tombstones::Tombstones;
-use crate::writer::{BlockSink, BlockWriter, BlockWriterOptions};
-
-#[derive(Default)]
-struct Files(BTreeMap<String, Vec<u8>>);
-
-struct File(String, Vec<u8>);
-
-impl io::Write for File {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.1.write(bytes)
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl BlockSink for Files {
-    type File = File;
-    fn create(&mut self, rel_path: &str) -> io::Result<File> {
-        Ok(File(rel_path.to_owned(), Vec::new()))
-    }
-    fn finish(&mut self, file: File) -> io::Result<()> {
-        self.0.insert(file.0, file.1);
-        Ok(())
-    }
-}
+use crate::writer::{BlockWriter, BlockWriterOptions};
 
 fn chunk(times: &[i64]) -> TimedChunk {
     let (mut appender, mut bytes) = (XorAppender::new(), Vec::new());

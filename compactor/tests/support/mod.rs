@@ -5,15 +5,14 @@ pub(crate) mod breaking;
 pub(crate) mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use sarsen_block::{
-    Block, BlockFile, BlockId, BlockMeta, BlockSink, BlockWriter, BlockWriterOptions, ChunkEnd, Decode,
-    EncodeOptions, Labels, Sample, SampleSet, Source, ThanosMeta, TimeRange, TimedChunk, Tombstones,
-    UploadTime, Value, encode_chunks,
+    Block, BlockFile, BlockId, BlockMeta, BlockWriter, BlockWriterOptions, ChunkEnd, Decode, EncodeOptions,
+    Files, Labels, Sample, SampleSet, Source, ThanosMeta, TimeRange, TimedChunk, Tombstones, UploadTime,
+    Value, encode_chunks,
 };
 use sarsen_bucket::{Bucket, BucketSettings, Layout, MarkKind, Retry, View};
 use store::SimStore;
@@ -119,7 +118,8 @@ impl<'a> Recipe<'a> {
         let written = writer.finish().unwrap();
         let range = TimeRange::new(self.range.0, self.range.1 - 1);
         let mut meta = BlockMeta::fresh(block_id(self.number), range, written.stats);
-        let files: BTreeMap<String, Bytes> = written.sink.0;
+        let files: BTreeMap<String, Bytes> =
+            written.sink.0.into_iter().map(|(path, bytes)| (path, bytes.into())).collect();
         meta.thanos = Some(ThanosMeta {
             version: 1,
             labels: self.external.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect(),
@@ -165,32 +165,6 @@ impl Made {
         let segments = segments.map(|(_, bytes)| Arc::new(bytes.clone()) as Arc<dyn Source>).collect();
         let index = Arc::new(self.files["index"].clone());
         Block::open(index, segments, self.meta.clone(), Tombstones::default()).unwrap()
-    }
-}
-
-/// Files in memory.
-#[derive(Default)]
-struct Files(BTreeMap<String, Bytes>);
-
-struct OpenFile(String, Vec<u8>);
-
-impl io::Write for OpenFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.1.write(bytes)
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl BlockSink for Files {
-    type File = OpenFile;
-    fn create(&mut self, rel_path: &str) -> io::Result<OpenFile> {
-        Ok(OpenFile(rel_path.to_owned(), Vec::new()))
-    }
-    fn finish(&mut self, file: OpenFile) -> io::Result<()> {
-        self.0.insert(file.0, file.1.into());
-        Ok(())
     }
 }
 

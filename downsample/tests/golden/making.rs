@@ -1,11 +1,12 @@
 //! Blocks made of samples, for tests that know what is in them.
 
 use sarsen_block::{
-    Block, BlockId, BlockMeta, BlockWriter, BlockWriterOptions, Labels, Sample, TimeRange, TimedChunk,
+    Block, BlockId, BlockMeta, BlockWriter, BlockWriterOptions, Files, Labels, Sample, TimeRange, TimedChunk,
+    Tombstones,
 };
 use sarsen_downsample::{DownsampleOptions, Resolution, downsample};
 
-use super::{Files, value_of, xor};
+use super::{value_of, xor};
 
 /// Raw chunks of at most `most` samples.
 pub(crate) fn chunks(samples: &[(i64, f64)], most: usize) -> Vec<TimedChunk> {
@@ -27,14 +28,14 @@ pub(crate) fn block(number: u64, range: TimeRange, series: &[(&str, Vec<TimedChu
     }
     let written = writer.finish().unwrap();
     let meta = BlockMeta::fresh(BlockId::from_parts(number, 0), range, written.stats);
-    written.sink.open(meta)
+    written.sink.open(meta, Tombstones::default()).unwrap()
 }
 
 /// The same, coarser.
 pub(crate) fn coarser(block: &Block, number: u64, to: Resolution) -> Block {
     let options = DownsampleOptions::new(BlockId::from_parts(number, 1), to);
     let made = downsample(block, Files::default(), options).unwrap();
-    made.written.sink.open(made.meta)
+    made.written.sink.open(made.meta, Tombstones::default()).unwrap()
 }
 
 /// Times and values.

@@ -7,14 +7,14 @@
 pub(crate) mod making;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{fs, io};
 
 use bytes::Bytes;
 use sarsen_block::{
-    Ancestry, Block, BlockMeta, BlockSink, ChunkSeries, ChunkSet, Counts, Histogram, ResetHint,
-    RewriteOptions, Sample, Source, Span, TimeRange, Tombstones, Value, XorAppender, rewrite,
+    Ancestry, Block, BlockMeta, ChunkSeries, ChunkSet, Counts, Files, Histogram, ResetHint, RewriteOptions,
+    Sample, Source, Span, TimeRange, Tombstones, Value, XorAppender, rewrite,
 };
 use serde::Deserialize;
 
@@ -170,7 +170,7 @@ pub(crate) fn open(dir: &Path) -> Block {
 pub(crate) fn with_meta(block: &Block, meta: BlockMeta) -> Block {
     let options = RewriteOptions::new(meta.id, Ancestry::Cleaned);
     let written = rewrite(std::slice::from_ref(block), Files::default(), options).unwrap().written;
-    written.sink.open(meta)
+    written.sink.open(meta, Tombstones::default()).unwrap()
 }
 
 /// All series of a block.
@@ -179,54 +179,13 @@ pub(crate) fn series(block: &Block) -> Vec<ChunkSeries> {
     std::iter::from_fn(|| set.next().unwrap()).collect()
 }
 
-/// Files in memory.
-#[derive(Debug, Default)]
-pub(crate) struct Files(pub(crate) BTreeMap<String, Vec<u8>>);
-
-pub(crate) struct OpenFile(String, Vec<u8>);
-
-impl io::Write for OpenFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.1.write(bytes)
+/// The files of the block in `dir`, but for meta and tombstones.
+pub(crate) fn files_of(dir: &Path) -> Files {
+    let mut files = BTreeMap::from([("index".to_owned(), fs::read(dir.join("index")).unwrap())]);
+    for entry in fs::read_dir(dir.join("chunks")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = format!("chunks/{}", path.file_name().unwrap().to_str().unwrap());
+        files.insert(name, fs::read(path).unwrap());
     }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl BlockSink for Files {
-    type File = OpenFile;
-    fn create(&mut self, rel_path: &str) -> io::Result<OpenFile> {
-        Ok(OpenFile(rel_path.to_owned(), Vec::new()))
-    }
-    fn finish(&mut self, file: OpenFile) -> io::Result<()> {
-        assert!(self.0.insert(file.0, file.1).is_none(), "a file is written once");
-        Ok(())
-    }
-}
-
-impl Files {
-    /// The block that these files and `meta` are.
-    pub(crate) fn open(&self, meta: BlockMeta) -> Block {
-        self.open_with(meta, Tombstones::default())
-    }
-
-    /// The same, with something deleted.
-    pub(crate) fn open_with(&self, meta: BlockMeta, tombstones: Tombstones) -> Block {
-        let source = |bytes: &Vec<u8>| Arc::new(Bytes::from(bytes.clone())) as Arc<dyn Source>;
-        let segments = self.0.iter().filter(|(name, _)| name.starts_with("chunks/"));
-        let segments = segments.map(|(_, bytes)| source(bytes)).collect();
-        Block::open(source(&self.0["index"]), segments, meta, tombstones).unwrap()
-    }
-
-    /// The files of the block in `dir`, but for meta and tombstones.
-    pub(crate) fn of(dir: &Path) -> Self {
-        let mut files = BTreeMap::from([("index".to_owned(), fs::read(dir.join("index")).unwrap())]);
-        for entry in fs::read_dir(dir.join("chunks")).unwrap() {
-            let path = entry.unwrap().path();
-            let name = format!("chunks/{}", path.file_name().unwrap().to_str().unwrap());
-            files.insert(name, fs::read(path).unwrap());
-        }
-        Self(files)
-    }
+    Files(files)
 }
