@@ -69,7 +69,7 @@ const fn operation(writes: bool) -> &'static str {
 impl CacheMetrics {
     /// Registers the families; every kind is there from the start.
     fn new(registry: &Registry) -> Self {
-        let index = Item::INDEX.map(|item| IndexItem::new(registry, item.as_str()));
+        let index = IndexItem::all(registry);
         let labels = &["operation", "config"];
         let requests = registry.family::<Counter>(
             "thanos_store_bucket_cache_operation_requests_total",
@@ -198,48 +198,55 @@ fn show_sizes(page: &mut Page, cache: &Cache) {
 }
 
 impl IndexItem {
-    fn new(registry: &Registry, item: &str) -> Self {
+    /// One for each of [`Item::INDEX`], of the same families.
+    fn all(registry: &Registry) -> [Self; Item::INDEX.len()] {
         let both = &["item_type", "tenant"];
-        let alone = |name, help| registry.family::<Counter>(name, help, &["item_type"]).with(&[item]);
-        let of_tenant = |name, help| registry.family::<Counter>(name, help, both).with(&[item, TENANT]);
-        Self {
-            requests: of_tenant(
-                "thanos_store_index_cache_requests_total",
-                "Total number of items requests to the cache.",
-            ),
-            hits: of_tenant(
-                "thanos_store_index_cache_hits_total",
-                "Total number of items requests to the cache that were a hit.",
-            ),
-            added: alone(
-                "thanos_store_index_cache_items_added_total",
-                "Total number of items that were added to the index cache.",
-            ),
-            evicted: alone(
-                "thanos_store_index_cache_items_evicted_total",
-                "Total number of items that were evicted from the index cache.",
-            ),
-            overflowed: alone(
-                "thanos_store_index_cache_items_overflowed_total",
-                "Total number of items that could not be added to the cache due to being too big.",
-            ),
-            seconds: registry
-                .histograms(
-                    "thanos_store_index_cache_fetch_duration_seconds",
-                    "Histogram to track latency to fetch items from index cache",
-                    both,
-                    SECONDS,
-                )
-                .with(&[item, TENANT]),
-            stored: registry
-                .histograms(
-                    "thanos_store_index_cache_stored_data_size_bytes",
-                    "Histogram to track item data size stored in index cache",
-                    both,
-                    BYTES,
-                )
-                .with(&[item, TENANT]),
-        }
+        let alone = |name, help| registry.family::<Counter>(name, help, &["item_type"]);
+        let of_tenant = |name, help| registry.family::<Counter>(name, help, both);
+        let requests = of_tenant(
+            "thanos_store_index_cache_requests_total",
+            "Total number of items requests to the cache.",
+        );
+        let hits = of_tenant(
+            "thanos_store_index_cache_hits_total",
+            "Total number of items requests to the cache that were a hit.",
+        );
+        let added = alone(
+            "thanos_store_index_cache_items_added_total",
+            "Total number of items that were added to the index cache.",
+        );
+        let evicted = alone(
+            "thanos_store_index_cache_items_evicted_total",
+            "Total number of items that were evicted from the index cache.",
+        );
+        let overflowed = alone(
+            "thanos_store_index_cache_items_overflowed_total",
+            "Total number of items that could not be added to the cache due to being too big.",
+        );
+        let seconds = registry.histograms(
+            "thanos_store_index_cache_fetch_duration_seconds",
+            "Histogram to track latency to fetch items from index cache",
+            both,
+            SECONDS,
+        );
+        let stored = registry.histograms(
+            "thanos_store_index_cache_stored_data_size_bytes",
+            "Histogram to track item data size stored in index cache",
+            both,
+            BYTES,
+        );
+        Item::INDEX.map(|item| {
+            let (item, of_tenant) = ([item.as_str()], [item.as_str(), TENANT]);
+            Self {
+                requests: requests.with(&of_tenant),
+                hits: hits.with(&of_tenant),
+                added: added.with(&item),
+                evicted: evicted.with(&item),
+                overflowed: overflowed.with(&item),
+                seconds: seconds.with(&of_tenant),
+                stored: stored.with(&of_tenant),
+            }
+        })
     }
 }
 
