@@ -2,7 +2,8 @@
 //!
 //! A [`Bucket`] is a handle on S3 or a directory, opened from the same `objstore.yml` that Thanos reads ([`ObjstoreConfig`],
 //! [`Reloading`]). [`upload`] puts a block there so that it exists only when it is complete; [`View`] says what is there;
-//! [`download`] and [`remove`] are the ways back. Names are in [`Layout`], marks in [`Marker`]. `LAYOUT.md` draws it all.
+//! [`download`] and [`remove`] are the ways back. [`BucketReader`] reads series straight from there, [`RemoteBlock`] those of one
+//! block, by ranges. Names are in [`Layout`], marks in [`Marker`]. `LAYOUT.md` draws it all.
 //!
 //! This crate waits and measures only through the [`Timer`] it is given, and reads no environment.
 //!

@@ -192,7 +192,7 @@ fn each_resolution_is_asked_for_by_itself() {
     for ((_, resolution_ms), pod) in both.into_iter().zip([&b"coarse"[..], b"fine"]) {
         let found = runtime.block_on(async {
             reader
-                .select_resolution(&up, TimeRange::ALL, resolution_ms)
+                .select_resolution(&up, TimeRange::ALL, resolution_ms, None)
                 .await
                 .unwrap()
                 .next()

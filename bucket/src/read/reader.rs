@@ -13,7 +13,8 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt, TryStreamExt};
 use sarsen_block::{
-    BlockId, BlockMeta, ChunkSeries, ChunkSet, Labels, LabelsRef, Matcher, Merge, TimeRange, TimedChunk,
+    Aggregates, BlockId, BlockMeta, ChunkSeries, ChunkSet, Labels, LabelsRef, Matcher, Merge, TimeRange,
+    TimedChunk,
 };
 
 use super::remote::{Outgoing, RemoteBlock, RemoteBlocks, RemoteOptions, Selection, SeriesBatch, visible};
@@ -124,28 +125,29 @@ impl BucketReader {
     /// # Errors
     /// `Exceeded` if that is more than the options allow, `Corrupt` if a block is damaged; otherwise as the store says.
     pub async fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<BucketSeries, Error> {
-        self.select_resolution(matchers, range, 0).await
+        self.select_resolution(matchers, range, 0, None).await
     }
 
     /// The same of data whose samples are `resolution_ms` apart. Chunks of downsampled blocks hold aggregates, which `sarsen-downsample`
-    /// reads; of those of which a part is deleted nothing is given.
+    /// reads; its `AggregateChunks` of this resolution are the `aggregates`, who take out of them what is deleted.
     ///
     /// # Errors
-    /// As [`select`](Self::select).
+    /// As [`select`](Self::select). Later, `Refused` if a part of a chunk of aggregates is deleted and nobody knows these.
     pub async fn select_resolution(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
         resolution_ms: i64,
+        aggregates: Option<Arc<dyn Aggregates + Send + Sync>>,
     ) -> Result<BucketSeries, Error> {
         let budget = Budget::new(self.options.limits, &self.ceiling);
-        match self.find(matchers, range, resolution_ms, &budget).await {
-            Err(Error::NotFound { .. }) => {
-                self.refresh().await?;
-                self.find(matchers, range, resolution_ms, &budget).await
-            }
-            found => found,
+        let mut found = self.find(matchers, range, resolution_ms, &budget).await;
+        if matches!(found, Err(Error::NotFound { .. })) {
+            self.refresh().await?;
+            found = self.find(matchers, range, resolution_ms, &budget).await;
         }
+        let inputs = found?;
+        Ok(BucketSeries { inputs, aggregates, budget, ready: VecDeque::new(), held: Vec::new() })
     }
 
     async fn find(
@@ -154,7 +156,7 @@ impl BucketReader {
         range: TimeRange,
         resolution_ms: i64,
         budget: &Budget,
-    ) -> Result<BucketSeries, Error> {
+    ) -> Result<Vec<Input>, Error> {
         let seen = self.seen();
         let asked = self.asked(&seen, matchers, range)?;
         let asked = asked.into_iter().filter(|asked| resolution(&asked.meta) == resolution_ms);
@@ -166,9 +168,7 @@ impl BucketReader {
             let found = block.select(&selection, budget).await?.all().await?;
             Ok::<_, Error>(Input { block, found, at: 0 })
         };
-        let inputs: Vec<Input> =
-            futures_util::stream::iter(asked).map(of_block).buffered(BLOCKS_IN_FLIGHT).try_collect().await?;
-        Ok(BucketSeries { inputs, budget: budget.clone(), ready: VecDeque::new(), held: Vec::new() })
+        futures_util::stream::iter(asked).map(of_block).buffered(BLOCKS_IN_FLIGHT).try_collect().await
     }
 
     /// The names of the labels of the series that all `matchers` accept, in blocks with something in `range`, rising.
@@ -290,7 +290,12 @@ impl Input {
     }
 
     /// The chunks of the series from `from` up to where it stands, those with equal labels as one.
-    async fn read(&self, from: usize, budget: &Budget) -> Result<(Read, Vec<Held>), Error> {
+    async fn read(
+        &self,
+        from: usize,
+        budget: &Budget,
+        aggregates: Option<&(dyn Aggregates + Send + Sync)>,
+    ) -> Result<(Read, Vec<Held>), Error> {
         let rows = from..self.at;
         let wanted: Vec<_> = rows.clone().flat_map(|row| self.found.chunks(row)).copied().collect();
         let fetched = self.block.chunks(&wanted, budget).await?;
@@ -300,9 +305,8 @@ impl Input {
             let (labels, deleted) = (self.found.labels(row), self.found.deleted(row));
             let mut seen: Vec<TimedChunk> = Vec::new();
             for (of, chunk) in chunks.by_ref().take(self.found.chunks(row).len()) {
-                if !(of.is_cut && chunk.encoding == sarsen_block::Encoding::Aggregate) {
-                    seen.extend(visible(self.id(), of, chunk, deleted, None)?);
-                }
+                let aggregates = aggregates.map(|known| known as &dyn Aggregates);
+                seen.extend(visible(self.id(), of, chunk, deleted, aggregates)?);
             }
             match all.last_mut() {
                 Some(last) if last.labels.as_ref() == labels => {
@@ -334,6 +338,7 @@ impl ChunkSet for Read {
 #[derive(Debug)]
 pub struct BucketSeries {
     inputs: Vec<Input>,
+    aggregates: Option<Arc<dyn Aggregates + Send + Sync>>,
     budget: Budget,
     ready: VecDeque<ChunkSeries>,
     /// Room for the chunks of what is ready.
@@ -354,7 +359,9 @@ impl BucketSeries {
             if !self.advance() {
                 return Ok(None);
             }
-            let reads = self.inputs.iter().zip(from).map(|(input, from)| input.read(from, &self.budget));
+            let aggregates = self.aggregates.as_deref();
+            let reads = self.inputs.iter().zip(from);
+            let reads = reads.map(|(input, from)| input.read(from, &self.budget, aggregates));
             let (sets, held): (Vec<Read>, Vec<Vec<Held>>) = try_join_all(reads).await?.into_iter().unzip();
             let mut merged = Merge::new(sets);
             let refused = |error: sarsen_block::Error| Error::refused("a selection", error.to_string());
