@@ -54,7 +54,7 @@ mod standalone;
 #[cfg(feature = "grpc")]
 #[allow(dead_code, unused_imports, reason = "the roles that serve it come next")]
 mod store;
-#[cfg(feature = "receive")]
+#[cfg(feature = "grpc")]
 pub mod wire;
 
 #[cfg(feature = "tools")]

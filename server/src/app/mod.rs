@@ -18,9 +18,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::Failure;
 use crate::clock::Clock;
+#[cfg(feature = "grpc")]
+use crate::config::grpc::GrpcConfig;
 use crate::metrics::{BucketMetrics, Registry};
+#[cfg(feature = "grpc")]
+use crate::net::Probe;
 use crate::net::{self, ServeOptions};
 use crate::objstore::Objstore;
+#[cfg(feature = "grpc")]
+use crate::store::{Store, services};
+#[cfg(feature = "grpc")]
+use crate::wire::DESCRIPTORS;
 
 #[cfg(feature = "compact")]
 pub(crate) use compact::run_compact;
@@ -57,6 +65,21 @@ impl Server {
         let stop = CancellationToken::new();
         let done = tokio::spawn(net::serve(listener, router, options, stop.clone()));
         Ok(Self { stop, done })
+    }
+
+    /// The listener of a store's gRPC services; their health follows `probe`.
+    #[cfg(feature = "grpc")]
+    async fn open_grpc(
+        config: &GrpcConfig,
+        store: Arc<dyn Store>,
+        probe: &Probe,
+        registry: &Registry,
+    ) -> Result<Self, Failure> {
+        let router = services(store).into_router(DESCRIPTORS, probe.watch_ready(), registry);
+        let options = ServeOptions::grpc(config).map_err(Failure::Usage)?;
+        let server = Self::open(&config.address, router.map_err(Failure::Run)?, options).await?;
+        tracing::info!(address = config.address, "listening for serving gRPC");
+        Ok(server)
     }
 
     async fn close(self) {

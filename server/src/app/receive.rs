@@ -2,7 +2,8 @@
 //!
 //! Start: listeners first, so that probes are answered; then the databases, and only then "ready". Stop, the other way
 //! round: not ready, no new requests and the open ones to their end, the role's tasks, databases synced and closed, and
-//! last the listener that still told how far it is.
+//! last the listener that still told how far it is. The StoreAPI listens from the start too; whoever asks before the databases are open is told
+//! to come back.
 
 #[cfg(feature = "tools")]
 use std::path::Path;
@@ -19,12 +20,15 @@ use crate::cli::Failure;
 use crate::compact::CompactRole;
 use crate::config::flags::Given;
 use crate::config::receive::ReceiveConfig;
-use crate::metrics::{HttpMetrics, LogMetrics, ReceiveMetrics, Registry, TsdbMetrics, backlog};
+use crate::metrics::{HttpMetrics, LocalMetrics, LogMetrics, ReceiveMetrics, Registry, TsdbMetrics, backlog};
 use crate::net::{self, Probe, ServeOptions};
 use crate::objstore::Objstore;
 #[cfg(feature = "tools")]
 use crate::receive::Flushed;
 use crate::receive::{self, Parts, ReceiveOptions, Receiver};
+#[cfg(feature = "standalone")]
+use crate::store::{Gateway, MergedStore};
+use crate::store::{LocalStore, Store};
 
 /// Runs `receive` until it is told to stop.
 pub(crate) fn run_receive(given: Given) -> Result<(), Failure> {
@@ -36,10 +40,13 @@ pub(crate) fn run_receive(given: Given) -> Result<(), Failure> {
 #[cfg(feature = "standalone")]
 pub(crate) fn run_standalone(given: Given) -> Result<(), Failure> {
     let config = crate::config::standalone::StandaloneConfig::read(&given).map_err(Failure::Usage)?;
-    let (self_scrape, admin_api, compact) = (config.self_scrape, config.admin_api, config.compact);
+    let (self_scrape, admin_api, compact, store) =
+        (config.self_scrape, config.admin_api, config.compact, config.store);
     let join = move |bucket: Option<&Bucket>, registry: &Registry| {
         let compact = bucket.map(|bucket| CompactRole::new(bucket.clone(), compact, registry)).transpose();
-        let standalone = Standalone { self_scrape, admin_api, compact: compact.map_err(Failure::Usage)? };
+        let compact = compact.map_err(Failure::Usage)?;
+        let gateway = bucket.map(|bucket| Gateway::new(bucket.clone(), store, registry, false));
+        let standalone = Standalone { self_scrape, admin_api, compact, gateway };
         Ok(Company { standalone: Some(standalone) })
     };
     block_on(serve(config.receive, join, Some(config.data_dir)))
@@ -59,6 +66,18 @@ struct Standalone {
     self_scrape: bool,
     admin_api: bool,
     compact: Option<CompactRole>,
+    gateway: Option<Gateway>,
+}
+
+impl Company {
+    /// What is served as one store: the databases, and in company the bucket beside them.
+    fn served(&self, local: LocalStore) -> Arc<dyn Store> {
+        #[cfg(feature = "standalone")]
+        if let Some(gateway) = self.standalone.as_ref().and_then(|standalone| standalone.gateway.clone()) {
+            return Arc::new(MergedStore::new("receive", vec![Arc::new(local), Arc::new(gateway)]));
+        }
+        Arc::new(local)
+    }
 }
 
 /// `join` builds what runs beside the receiver. `moved_in`: a directory that Prometheus may have left, to be taken over before
@@ -76,6 +95,7 @@ async fn serve(
     let http = HttpMetrics::new(&registry);
     let receiver = build(config.role.clone(), bucket.clone(), &registry, http.clone())?;
     let company = join(bucket.as_ref(), &registry)?;
+    let local = LocalStore::new(receiver.clone(), config.store, Arc::new(LocalMetrics::new(&registry)));
     let web = ServeOptions::of(&config.http.web, config.http.grace).map_err(Failure::Usage)?;
     let write_options =
         ServeOptions::plain(config.http.grace).with_tls(config.write_tls.as_ref()).map_err(Failure::Usage)?;
@@ -91,7 +111,17 @@ async fn serve(
         tracing::info!(address = %config.write_address, "listening for remote write");
     }
 
+    let mut grpc = None;
+    if !config.grpc.address.is_empty() {
+        let store = company.served(local.clone());
+        grpc = Some(Server::open_grpc(&config.grpc, store, &probe, &registry).await?);
+    }
+
     let stop = CancellationToken::new();
+    if let Some(bucket) = bucket {
+        let stop = stop.clone();
+        tokio::spawn(async move { local.follow_deletions(bucket, stop).await });
+    }
     let outcome = tokio::select! {
         started = receiver.start(moved_in) => started.map_err(Failure::Run),
         told = told_to_stop() => { told?; stop.cancel(); Ok(()) }
@@ -104,14 +134,20 @@ async fn serve(
         probe.ready();
         told_to_stop().await?;
         probe.not_ready("told to stop");
-        if let Some(write) = write.take() {
-            write.close().await;
-        }
+        let close = |server: Option<Server>| async move {
+            if let Some(server) = server {
+                server.close().await;
+            }
+        };
+        tokio::join!(close(write.take()), close(grpc.take()));
         receiver.refuse_writes();
         stop.cancel();
         let _ = work.await;
     }
     let closed = receiver.stop().await;
+    if let Some(grpc) = grpc {
+        grpc.close().await;
+    }
     admin.close().await;
     outcome?;
     closed.map_err(Failure::Run)?;
@@ -142,14 +178,20 @@ async fn work(
     stop: CancellationToken,
 ) {
     #[cfg(feature = "standalone")]
-    if let Some(Standalone { self_scrape, compact, .. }) = company.standalone {
+    if let Some(Standalone { self_scrape, compact, gateway, .. }) = company.standalone {
         let scrape = async {
             if self_scrape {
                 let metrics = move || registry.page(false).1;
                 crate::standalone::scrape_self(receiver.clone(), metrics, address, stop.clone()).await;
             }
         };
-        tokio::join!(receiver.run(stop.clone()), scrape, compact_beside(compact, stop.clone()));
+        let serve_bucket = async {
+            if let Some(gateway) = gateway {
+                gateway.run(stop.clone()).await;
+            }
+        };
+        let compact = compact_beside(compact, stop.clone());
+        tokio::join!(receiver.run(stop.clone()), scrape, compact, serve_bucket);
         return;
     }
     #[cfg(not(feature = "standalone"))]

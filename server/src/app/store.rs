@@ -4,6 +4,8 @@
 //! store is away; then, once there are blocks to answer from, gRPC, and only then "ready". Stop, the other way round: not ready, calls
 //! to their end, the gateway's loop, and last the HTTP listener.
 
+use std::sync::Arc;
+
 use tokio_util::sync::CancellationToken;
 
 use super::{Server, block_on, bucket_of, told_to_stop};
@@ -41,15 +43,21 @@ async fn serve(config: StoreConfig) -> Result<(), Failure> {
         let (gateway, stop) = (gateway.clone(), stop.clone());
         async move { gateway.run(stop).await }
     });
+    let mut grpc = None;
     tokio::select! {
         () = gateway.started() => {
             tracing::info!("bucket store ready");
+            let store = Arc::new(gateway.clone());
+            grpc = Some(Server::open_grpc(&config.grpc, store, &probe, &registry).await?);
             probe.ready();
             told_to_stop().await?;
         }
         told = told_to_stop() => told?,
     }
     probe.not_ready("told to stop");
+    if let Some(grpc) = grpc {
+        grpc.close().await;
+    }
     stop.cancel();
     let _ = work.await;
     server.close().await;

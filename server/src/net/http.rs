@@ -1,26 +1,29 @@
 //! An HTTP listener: HTTP/1 and HTTP/2, with or without TLS, that ends in order.
 //!
 //! On the stop signal it takes no new connection, lets open requests finish for the grace period and then drops what is
-//! left. A client that is slow to shake hands or to send its headers is dropped. The number of connections is bounded,
+//! left. A connection may also be asked to end when it is old, so that callers spread anew. A client that is slow to shake hands or to send its headers is dropped. The number of connections is bounded,
 //! so that the process keeps descriptors for its files.
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::guard::Guard;
 use super::tls::ServerTls;
+#[cfg(feature = "grpc")]
+use crate::config::grpc::GrpcConfig;
 #[cfg(feature = "receive")]
 use crate::config::tls::ServerTlsFiles;
 use crate::config::web::WebConfig;
@@ -36,6 +39,8 @@ pub(crate) struct ServeOptions {
     tls: Option<Arc<ServerTls>>,
     guard: Option<Arc<Guard>>,
     http1_only: bool,
+    http2_only: bool,
+    max_age: Option<Duration>,
 }
 
 impl ServeOptions {
@@ -48,7 +53,16 @@ impl ServeOptions {
     /// The listener that a web configuration describes; reads its certificates.
     pub(crate) fn of(web: &WebConfig, grace: Duration) -> Result<Self, String> {
         let tls = web.tls.clone().map(ServerTls::load).transpose()?.map(Arc::new);
-        Ok(Self { grace, tls, guard: Guard::new(web)?, http1_only: web.http1_only })
+        let plain = Self { grace, ..Self::default() };
+        Ok(Self { tls, guard: Guard::new(web)?, http1_only: web.http1_only, ..plain })
+    }
+
+    /// The listener of gRPC services, which speaks HTTP/2 only; reads its certificates.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn grpc(config: &GrpcConfig) -> Result<Self, String> {
+        let tls = config.tls.clone().map(ServerTls::load).transpose()?.map(Arc::new);
+        let plain = Self { grace: config.grace, ..Self::default() };
+        Ok(Self { tls, http2_only: true, max_age: config.max_age, ..plain })
     }
 
     /// The same listener with this TLS instead; reads its certificates.
@@ -78,7 +92,7 @@ pub(crate) async fn serve(
     options: ServeOptions,
     stop: CancellationToken,
 ) {
-    let graceful = GracefulShutdown::new();
+    let (open, drop_all) = (TaskTracker::new(), CancellationToken::new());
     let router = match &options.guard {
         Some(guard) => Arc::clone(guard).before(router),
         None => router,
@@ -98,17 +112,23 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let (router, options, watcher) = (router.clone(), options.clone(), graceful.watcher());
-        tokio::spawn(async move {
-            if let Err(err) = connection(stream, router, options, watcher).await {
-                tracing::debug!(peer = %peer, err = %err, "connection ended");
+        let (router, options) = (router.clone(), options.clone());
+        let (stop, drop_all) = (stop.clone(), drop_all.clone());
+        open.spawn(async move {
+            tokio::select! {
+                ended = connection(stream, router, options, stop) => if let Err(err) = ended {
+                    tracing::debug!(peer = %peer, err = %err, "connection ended");
+                },
+                () = drop_all.cancelled() => {}
             }
             drop(place);
         });
     }
     drop(listener);
-    if tokio::time::timeout(options.grace, graceful.shutdown()).await.is_err() {
+    open.close();
+    if tokio::time::timeout(options.grace, open.wait()).await.is_err() {
         tracing::warn!("requests were still open after the grace period and are dropped");
+        drop_all.cancel();
     }
 }
 
@@ -127,34 +147,50 @@ async fn connection(
     stream: TcpStream,
     router: Router,
     options: ServeOptions,
-    watcher: Watcher,
+    stop: CancellationToken,
 ) -> Result<(), Failure> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     if options.http1_only {
         builder = builder.http1_only();
     }
+    if options.http2_only {
+        builder = builder.http2_only();
+    }
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
     builder.http2().timer(TokioTimer::new());
+    let end = async {
+        match options.max_age {
+            None => stop.cancelled().await,
+            // Out of time or out of age, it is the same.
+            Some(age) => drop(tokio::time::timeout(age, stop.cancelled()).await),
+        }
+    };
     match options.tls {
-        None => exchange(&builder, stream, router, watcher).await,
+        None => exchange(&builder, stream, router, end).await,
         Some(tls) => {
             let stream = tokio::time::timeout(HANDSHAKE, tls.acceptor().accept(stream)).await??;
-            exchange(&builder, stream, router, watcher).await
+            exchange(&builder, stream, router, end).await
         }
     }
 }
 
+/// Serves the connection; from `end` on it takes no new request and ends when those that are open have.
 async fn exchange<S>(
     builder: &auto::Builder<TokioExecutor>,
     stream: S,
     router: Router,
-    watcher: Watcher,
+    end: impl Future<Output = ()>,
 ) -> Result<(), Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    watcher.watch(served.into_owned()).await
+    let mut served = pin!(served);
+    tokio::select! {
+        ended = served.as_mut() => return ended,
+        () = end => served.as_mut().graceful_shutdown(),
+    }
+    served.await
 }
 
 #[cfg(test)]

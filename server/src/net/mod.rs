@@ -3,6 +3,8 @@
 #[cfg(any(feature = "compact", feature = "store"))]
 pub(crate) mod api;
 mod base64;
+#[cfg(feature = "grpc")]
+pub(crate) mod grpc;
 mod guard;
 mod http;
 mod password;

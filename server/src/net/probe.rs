@@ -10,6 +10,7 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{any, get};
+use tokio::sync::watch;
 
 use crate::metrics::{Gauge, Registry};
 
@@ -20,7 +21,7 @@ pub(crate) struct Probe(Arc<State>);
 #[derive(Debug)]
 struct State {
     healthy: AtomicBool,
-    ready: AtomicBool,
+    ready: watch::Sender<bool>,
     healthy_gauge: Arc<Gauge>,
     ready_gauge: Arc<Gauge>,
 }
@@ -35,7 +36,7 @@ impl Probe {
         );
         let state = State {
             healthy: AtomicBool::new(false),
-            ready: AtomicBool::new(false),
+            ready: watch::Sender::new(false),
             healthy_gauge: status.with(&["healthy", component]),
             ready_gauge: status.with(&["ready", component]),
         };
@@ -50,7 +51,7 @@ impl Probe {
 
     /// The role takes work.
     pub(crate) fn ready(&self) {
-        if !self.0.ready.swap(true, Ordering::SeqCst) {
+        if !self.0.ready.send_replace(true) {
             self.0.ready_gauge.set(1.0);
             tracing::info!(status = "ready", "changing probe status");
         }
@@ -58,7 +59,7 @@ impl Probe {
 
     /// The role takes no work, because of this.
     pub(crate) fn not_ready(&self, reason: &str) {
-        if self.0.ready.swap(false, Ordering::SeqCst) {
+        if self.0.ready.send_replace(false) {
             self.0.ready_gauge.set(0.0);
             tracing::info!(status = "not-ready", reason, "changing probe status");
         }
@@ -66,7 +67,13 @@ impl Probe {
 
     /// Whether the role takes work.
     pub(crate) fn is_ready(&self) -> bool {
-        self.0.ready.load(Ordering::SeqCst)
+        *self.0.ready.borrow()
+    }
+
+    /// Follows [`is_ready`](Self::is_ready).
+    #[cfg(feature = "grpc")]
+    pub(crate) fn watch_ready(&self) -> watch::Receiver<bool> {
+        self.0.ready.subscribe()
     }
 
     fn is_healthy(&self) -> bool {

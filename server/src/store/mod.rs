@@ -18,10 +18,12 @@ mod info;
 mod local;
 #[cfg(all(feature = "receive", feature = "store"))]
 mod merged;
+mod messages;
 mod outgoing;
 mod query;
 mod selectors;
 mod series;
+mod service;
 
 use std::sync::Arc;
 
@@ -44,6 +46,7 @@ pub(crate) use selectors::selectors_of;
 pub(crate) use series::{
     ChunkParts, ExemplarOut, ExemplarSeries, Frame, LabelsAnswer, StoreChunk, StoreSeries,
 };
+pub(crate) use service::services;
 
 /// Something that has series and answers for them.
 #[async_trait]

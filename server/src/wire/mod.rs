@@ -2,6 +2,17 @@
 //!
 //! Every decoder here takes bytes from strangers: none of them panics, and each is bounded by what its caller allows.
 
+#[cfg(feature = "grpc")]
+#[path = "gen/mod.rs"]
+pub(crate) mod generated;
+#[cfg(feature = "receive")]
 mod proto;
+#[cfg(feature = "receive")]
 pub mod remote_write;
+#[cfg(feature = "receive")]
 pub mod snappy;
+#[cfg(feature = "grpc")]
+pub mod storeapi;
+
+#[cfg(feature = "grpc")]
+pub(crate) use generated::DESCRIPTORS;

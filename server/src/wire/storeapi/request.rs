@@ -1,0 +1,169 @@
+//! Requests of the StoreAPI to our nouns.
+//!
+//! What a request may not say is refused here with the words that Thanos has for it; everything else is the store's business.
+
+use bytes::Bytes;
+use prost::Message;
+use prost_types::Any;
+use sarsen_block::{MatchOp, Matcher, TimeRange};
+use sarsen_downsample::Aggregate;
+
+use crate::store::{LabelsQuery, SeriesQuery, Shard, StoreError, selectors_of};
+use crate::wire::generated::hintspb::{LabelNamesRequestHints, LabelValuesRequestHints, SeriesRequestHints};
+use crate::wire::generated::thanos::label_matcher::Type;
+use crate::wire::generated::thanos::{
+    Aggr, ExemplarsRequest, LabelMatcher, LabelNamesRequest, LabelValuesRequest, PartialResponseStrategy,
+    SeriesRequest,
+};
+
+/// What the metadata of a call says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Call {
+    /// `thanos-tenant`.
+    pub(crate) tenant: Option<String>,
+    /// Whether `sarsen-encodings` names `xor2`.
+    pub(crate) xor2: bool,
+}
+
+/// Of a `Store.Series`.
+///
+/// # Errors
+/// `Invalid` for a broken matcher or hint.
+pub(crate) fn series_query(request: SeriesRequest, call: Call) -> Result<SeriesQuery, StoreError> {
+    let hints: SeriesRequestHints = unpack(request.hints.as_ref(), "hintspb.SeriesRequestHints")?;
+    let wanted = request.aggregates().filter_map(aggregate).collect();
+    let abort = request.partial_response_disabled || aborts(request.partial_response_strategy());
+    Ok(SeriesQuery {
+        range: TimeRange::new(request.min_time, request.max_time),
+        matchers: matchers(&request.matchers)?,
+        max_resolution_ms: request.max_resolution_window,
+        aggregates: wanted,
+        skip_chunks: request.skip_chunks,
+        limit: count(request.limit),
+        shard: request
+            .shard_info
+            .and_then(|shard| Shard::new(shard.shard_index, shard.total_shards, shard.by, shard.labels)),
+        without: sorted(request.without_replica_labels),
+        block_matchers: matchers(&hints.block_matchers)?,
+        batch: usize::try_from(request.response_batch_size).unwrap_or_default(),
+        abort,
+        xor2: call.xor2,
+        tenant: call.tenant,
+        stats: hints.enable_query_stats,
+    })
+}
+
+/// Of a `Store.LabelNames`.
+///
+/// # Errors
+/// `Invalid` for a broken matcher or hint.
+pub(crate) fn label_names_query(request: LabelNamesRequest, call: Call) -> Result<LabelsQuery, StoreError> {
+    let hints: LabelNamesRequestHints = unpack(request.hints.as_ref(), "hintspb.LabelNamesRequestHints")?;
+    Ok(LabelsQuery {
+        range: TimeRange::new(request.start, request.end),
+        matchers: matchers(&request.matchers)?,
+        abort: request.partial_response_disabled || aborts(request.partial_response_strategy()),
+        without: sorted(request.without_replica_labels),
+        limit: count(request.limit),
+        block_matchers: matchers(&hints.block_matchers)?,
+        tenant: call.tenant,
+    })
+}
+
+/// Of a `Store.LabelValues`: the name of the label, and of which series.
+///
+/// # Errors
+/// `Invalid` for a broken matcher or hint, or without a name.
+pub(crate) fn label_values_query(
+    request: LabelValuesRequest,
+    call: Call,
+) -> Result<(Bytes, LabelsQuery), StoreError> {
+    if request.label.is_empty() {
+        return Err(StoreError::Invalid("label name parameter cannot be empty".to_owned()));
+    }
+    let hints: LabelValuesRequestHints = unpack(request.hints.as_ref(), "hintspb.LabelValuesRequestHints")?;
+    let abort = request.partial_response_disabled || aborts(request.partial_response_strategy());
+    let query = LabelsQuery {
+        range: TimeRange::new(request.start, request.end),
+        matchers: matchers(&request.matchers)?,
+        without: sorted(request.without_replica_labels),
+        limit: count(request.limit),
+        block_matchers: matchers(&hints.block_matchers)?,
+        tenant: call.tenant,
+        abort,
+    };
+    Ok((request.label, query))
+}
+
+/// The selectors of an `Exemplars.Exemplars`, which asks with any expression.
+///
+/// # Errors
+/// `Invalid` if the query is none.
+pub(crate) fn selectors(query: &[u8]) -> Result<Vec<Vec<Matcher>>, StoreError> {
+    let text =
+        std::str::from_utf8(query).map_err(|_| StoreError::Invalid("the query is not UTF-8".to_owned()))?;
+    selectors_of(text).map_err(StoreError::Invalid)
+}
+
+fn matchers(sent: &[LabelMatcher]) -> Result<Vec<Matcher>, StoreError> {
+    sent.iter().map(matcher).collect()
+}
+
+fn matcher(sent: &LabelMatcher) -> Result<Matcher, StoreError> {
+    let op = match Type::try_from(sent.r#type) {
+        Ok(Type::Eq) => MatchOp::Equal,
+        Ok(Type::Neq) => MatchOp::NotEqual,
+        Ok(Type::Re) => MatchOp::Regex,
+        Ok(Type::Nre) => MatchOp::NotRegex,
+        Err(_) => return Err(StoreError::Invalid(format!("unhandled matcher type {}", sent.r#type))),
+    };
+    Ok(Matcher::new(op, &sent.name, &sent.value)?)
+}
+
+/// Raw is no aggregate: it is sent whatever is asked for.
+fn aggregate(sent: Aggr) -> Option<Aggregate> {
+    match sent {
+        Aggr::Raw => None,
+        Aggr::Count => Some(Aggregate::Count),
+        Aggr::Sum => Some(Aggregate::Sum),
+        Aggr::Min => Some(Aggregate::Min),
+        Aggr::Max => Some(Aggregate::Max),
+        Aggr::Counter => Some(Aggregate::Counter),
+    }
+}
+
+fn aborts(strategy: PartialResponseStrategy) -> bool {
+    strategy == PartialResponseStrategy::Abort
+}
+
+fn count(sent: i64) -> u64 {
+    u64::try_from(sent).unwrap_or_default()
+}
+
+fn sorted(mut names: Vec<Bytes>) -> Vec<Bytes> {
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// The hints in an `Any` that should hold the message of this name; none are empty ones.
+fn unpack<M: Message + Default>(hints: Option<&Any>, name: &str) -> Result<M, StoreError> {
+    let Some(any) = hints else { return Ok(M::default()) };
+    let invalid = |why: String| StoreError::Invalid(format!("unmarshal request hints: {why}"));
+    if any.type_url.rsplit('/').next() != Some(name) {
+        return Err(invalid(format!("a message of type {:?} instead of {name}", any.type_url)));
+    }
+    M::decode(any.value.as_slice()).map_err(|why| invalid(why.to_string()))
+}
+
+/// As which requests `bytes` are accepted: series, names, values, exemplars. For fuzzing: nothing in here panics.
+#[must_use]
+pub fn accepted_as(bytes: &[u8]) -> [bool; 4] {
+    let call = Call::default;
+    [
+        SeriesRequest::decode(bytes).is_ok_and(|request| series_query(request, call()).is_ok()),
+        LabelNamesRequest::decode(bytes).is_ok_and(|request| label_names_query(request, call()).is_ok()),
+        LabelValuesRequest::decode(bytes).is_ok_and(|request| label_values_query(request, call()).is_ok()),
+        ExemplarsRequest::decode(bytes).is_ok_and(|request| selectors(&request.query).is_ok()),
+    ]
+}
