@@ -52,7 +52,7 @@ pub(crate) fn serve(arguments: &Arguments, folder: &Path) -> Result<Served> {
                     runtime.block_on(client.gather(question.path(), question.message(&plan, number)));
                 ensure!(answer.failure.is_none() && !answer.frames.is_empty(), "{:?}", answer.failure);
             }
-            Ok(gateway.usage()?)
+            gateway.usage()
         };
         // The first time makes headers where there are none.
         let before = asked()?;
