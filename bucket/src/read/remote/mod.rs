@@ -10,6 +10,7 @@
 
 mod batch;
 mod chunks;
+mod entries;
 mod labels;
 mod outgoing;
 mod plan;
