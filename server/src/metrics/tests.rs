@@ -238,7 +238,7 @@ async fn the_store_gateway_has_the_names_of_the_original() {
         "thanos_bucket_store_queries_dropped_total{reason=\"series\",tenant=\"default-tenant\"} 1",
         "thanos_bucket_store_series_result_series_count{tenant=\"default-tenant\"} 1",
         "thanos_blocks_meta_synced{state=\"loaded\"} 1",
-        "sarsen_store_memory_ceiling_bytes 1048576",
+        "sarsen_store_memory_ceiling_bytes 1.048576e+06",
     ] {
         assert!(page.contains(part), "{part}: {page}");
     }
