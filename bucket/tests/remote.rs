@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 #[path = "made/mod.rs"]
 mod made;
 
-use made::{Made, STEP, labels, make, open_plain};
+use made::{Made, STEP, chunk, chunk_of, labels, make, open_plain, write};
 
 /// Counts the requests for ranges.
 #[derive(Default)]
@@ -277,6 +277,27 @@ fn a_block_that_goes_away_while_it_is_read_is_missing_and_not_damaged() {
     assert!(gone(remote.batch(&selection).unwrap_err()));
     let wanted = batch.chunks(0);
     assert!(gone(remote.runtime.block_on(remote.block.chunks(wanted, &Budget::unlimited())).unwrap_err()));
+}
+
+#[test]
+fn what_is_longer_than_expected_is_asked_for_again() {
+    let name = |i: usize| labels(("up".to_owned(), "1".to_owned(), format!("p{i:03}")));
+    // One series has an entry a hundred times as long as the others, another ends with a chunk of some 30 KB.
+    let chunks = |i: usize| match i {
+        100 => (0..2000).map(|number| chunk(number * 25)).collect(),
+        200 => vec![chunk(0), chunk_of(25, 4000)],
+        _ => vec![chunk(0)],
+    };
+    let made = write(&(0..300).map(|i| (name(i), chunks(i))).collect(), 512 << 20);
+    let block = open_plain(&made);
+    let ask = |pod: &str| vec![Matcher::new(MatchOp::Regex, "pod", pod).unwrap()];
+    for (pod, gap, requests) in [("p100", 0, 4), ("p200", 0, 4), ("p1.*", 512 << 10, 3), (".+", 512 << 10, 3)]
+    {
+        let remote = open(&made, RemoteOptions { gap, ..RemoteOptions::default() }, None);
+        let read = remote.read(&Selection::new(ask(pod), TimeRange::ALL)).unwrap();
+        assert!(read == plain(&block, &ask(pod), TimeRange::ALL), "{pod}");
+        assert_eq!(remote.requests.0.load(Ordering::Relaxed), requests, "{pod}");
+    }
 }
 
 /// Waits for ever and not at all, by turns.

@@ -18,32 +18,46 @@ pub(crate) struct Made {
 
 pub(crate) const STEP: i64 = 1000;
 
-fn chunk(from: i64) -> TimedChunk {
+/// Samples one step apart, 20 from `from` on.
+pub(crate) fn chunk(from: i64) -> TimedChunk {
+    chunk_of(from, 20)
+}
+
+/// The same, as many as are asked for.
+pub(crate) fn chunk_of(from: i64, count: i64) -> TimedChunk {
     let (mut appender, mut bytes) = (XorAppender::new(), Vec::new());
-    for at in from..from + 20 {
-        appender.append(&mut bytes, at * STEP, (at * 37 % 11) as f64);
+    for at in from..from + count {
+        appender.append(
+            &mut bytes,
+            at * STEP,
+            (at * 37 % 11) as f64 / 7.0 + if count > 20 { (at as f64).sqrt() } else { 0.0 },
+        );
     }
-    let range = TimeRange::new(from * STEP, (from + 19) * STEP);
+    let range = TimeRange::new(from * STEP, (from + count - 1) * STEP);
     TimedChunk { range, chunk: Chunk::xor(appender.finish(&bytes)) }
 }
 
-pub(crate) fn make(series: &BTreeMap<Labels, u8>, stones: &[(usize, i64, i64)], limit: u64) -> Made {
+/// A block of these series, without tombstones.
+pub(crate) fn write(series: &BTreeMap<Labels, Vec<TimedChunk>>, limit: u64) -> Made {
     let symbols: BTreeSet<Vec<u8>> = series
         .keys()
         .flat_map(|l| l.iter().flat_map(|(n, v)| [n.to_vec(), v.to_vec()]).collect::<Vec<_>>())
         .collect();
     let options = BlockWriterOptions { segment_size: limit };
     let mut writer = BlockWriter::new(Named::default(), options, symbols.iter().map(Vec::as_slice)).unwrap();
-    for (labels, chunks) in series {
-        let chunks: Vec<TimedChunk> = (0..i64::from(*chunks)).map(|number| chunk(number * 25)).collect();
-        writer.add(labels.as_ref(), &chunks).unwrap();
-    }
+    series.iter().for_each(|(labels, chunks)| writer.add(labels.as_ref(), chunks).unwrap());
     let written = writer.finish().unwrap();
     let files: BTreeMap<String, Bytes> = written.sink.done.into_iter().map(|(k, v)| (k, v.into())).collect();
     let mut meta =
         BlockMeta::fresh(BlockId::from_parts(1, 2), TimeRange::new(0, 10_000 * STEP), written.stats);
     meta.thanos = Some(ThanosMeta { source: "test".to_owned(), ..ThanosMeta::default() });
-    let mut made = Made { meta, files, tombstones: Tombstones::default() };
+    Made { meta, files, tombstones: Tombstones::default() }
+}
+
+pub(crate) fn make(series: &BTreeMap<Labels, u8>, stones: &[(usize, i64, i64)], limit: u64) -> Made {
+    let chunks = |count: u8| (0..i64::from(count)).map(|number| chunk(number * 25)).collect();
+    let mut made =
+        write(&series.iter().map(|(labels, count)| (labels.clone(), chunks(*count))).collect(), limit);
     let numbers = open_plain(&made).postings(&[]).unwrap();
     for &(number, min, length) in stones {
         if let Some(no) = numbers.get(number % numbers.len().max(1)) {
