@@ -134,12 +134,13 @@ impl Fetcher {
         self.look(bucket, None, objects).await
     }
 
-    /// As [`fetch`](Self::fetch), but listing and contents come from `cache` as long as it believes them.
+    /// As [`fetch`](Self::fetch), but what metas and marks say comes from `cache` if it is there: several processes that share one read
+    /// each object once. The listing is always the bucket's own, so what is seen never goes back in time.
     ///
     /// # Errors
     /// As above.
     pub async fn fetch_through(&mut self, bucket: &Bucket, cache: &Cache) -> Result<View, Error> {
-        let objects = cache.list(bucket, "").await?;
+        let objects = bucket.list("").await?;
         self.look(bucket, Some(cache), objects).await
     }
 

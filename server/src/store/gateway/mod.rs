@@ -88,9 +88,10 @@ impl Gateway {
         let metrics = StoreMetrics::new(registry, gate.clone(), ceiling.clone());
         let headers = options.local_headers.then(|| options.data_dir.clone());
         let headers = Arc::new(HeaderCache::new(headers, Arc::new(HeaderMetrics::new(registry))));
-        let cache = Some(CacheMetrics::cache(registry, &options.caches));
-        let remote = RemoteBlocks::new(bucket.clone(), Arc::clone(&headers), RemoteOptions::default(), cache);
-        let readers = Arc::new(Readers { remote, headers });
+        let cache = CacheMetrics::cache(registry, &options.caches);
+        let (own, kept) = (bucket.clone(), Some(cache.clone()));
+        let remote = RemoteBlocks::new(own, Arc::clone(&headers), RemoteOptions::default(), kept);
+        let readers = Arc::new(Readers { remote, headers, cache });
         Self(Arc::new(Inner {
             bucket,
             options,

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use sarsen_block::{BlockId, BlockMeta, Labels};
 use sarsen_bucket::{
-    Budget, Error, FetchedChunks, HeaderCache, RemoteBlock, RemoteBlocks, RemoteChunk, Selection, SeriesBatch,
+    Budget, Cache, Error, FetchedChunks, HeaderCache, RemoteBlock, RemoteBlocks, RemoteChunk, Selection,
+    SeriesBatch,
 };
 use sarsen_downsample::{AggregateChunks, Resolution};
 
@@ -18,6 +19,8 @@ use super::choose::{external_labels, resolution_of};
 pub(super) struct Readers {
     pub(super) remote: RemoteBlocks,
     pub(super) headers: Arc<HeaderCache>,
+    /// What was read lately, metas and marks among it.
+    pub(super) cache: Cache,
 }
 
 /// A block that is served.

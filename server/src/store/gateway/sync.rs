@@ -124,7 +124,7 @@ impl Gateway {
     /// Looks at the whole bucket; whether that went well.
     async fn look(&self, looker: &mut Looker) -> bool {
         let began = clock::moment();
-        let fetched = looker.fetcher.fetch(&self.0.bucket).await;
+        let fetched = looker.fetcher.fetch_through(&self.0.bucket, &self.0.readers.cache).await;
         let (took, now) = (began.elapsed(), clock::now());
         let mut view = match fetched {
             Ok(view) => view,
