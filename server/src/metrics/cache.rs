@@ -339,7 +339,8 @@ mod tests {
             recorded.iter().filter(|(name, _)| name.starts_with("thanos_store_index_cache_")).collect();
         assert!(!of_cache.is_empty());
         for (name, (kind, labels)) in of_cache {
-            assert!(page.contains(&format!("# TYPE {name} {kind}\n")), "{name} is missing or no {kind}");
+            let heads = page.matches(&format!("# TYPE {name} {kind}\n")).count();
+            assert_eq!(heads, 1, "{name} as {kind}");
             let sample = page.lines().find(|line| line.starts_with(name.as_str())).unwrap();
             assert!(labels.iter().all(|label| sample.contains(&format!("{label}=\""))), "{sample}");
         }
