@@ -173,7 +173,12 @@ impl MergedStore {
 impl Store for MergedStore {
     fn info(&self) -> StoreInfo {
         let mut all = StoreInfo::empty(self.component);
-        for info in self.stores.iter().map(|store| store.info()).filter(|info| info.ready) {
+        for info in self.stores.iter().map(|store| store.info()) {
+            // Which services there are is asked before anybody is ready.
+            all.exemplars = all.exemplars.or(info.exemplars);
+            if !info.ready {
+                continue;
+            }
             all.ready = true;
             all.range = TimeRange::new(all.range.min.min(info.range.min), all.range.max.max(info.range.max));
             for labels in info.label_sets {
@@ -182,7 +187,6 @@ impl Store for MergedStore {
                 }
             }
             all.tsdb_infos.extend(info.tsdb_infos);
-            all.exemplars = all.exemplars.or(info.exemplars);
         }
         all
     }

@@ -35,7 +35,8 @@ fn found(labels: Labels, mut chunks: Vec<StoreChunk>) -> StoreSeries {
 impl Store for Fixed {
     fn info(&self) -> StoreInfo {
         let range = TimeRange::new(self.content.len() as i64, 100);
-        StoreInfo { ready: self.fault.is_none(), range, label_sets: vec![labels(1)], ..StoreInfo::empty("x") }
+        let (ready, exemplars) = (self.fault.is_none(), Some(TimeRange::new(0, 0)));
+        StoreInfo { ready, range, exemplars, label_sets: vec![labels(1)], ..StoreInfo::empty("x") }
     }
 
     async fn series(&self, query: Arc<SeriesQuery>, out: FrameSender) -> Result<(), StoreError> {
@@ -141,7 +142,8 @@ async fn a_store_that_fails_is_told_of_or_ends_it() {
     assert_eq!(store.label_names(values(true)).await.err(), broken);
     let info = store.info();
     assert_eq!((info.ready, info.range, info.label_sets), (true, TimeRange::new(1, 100), vec![labels(1)]));
-    assert!(!merged(&[], broken).info().ready);
+    let info = merged(&[], broken).info();
+    assert!(!info.ready && info.exemplars.is_some(), "what it will serve is known before it is ready");
 }
 
 #[tokio::test]
