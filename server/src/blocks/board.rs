@@ -117,6 +117,7 @@ pub(crate) enum State {
     /// A round is under way.
     Working,
     /// It answers requests.
+    #[cfg(feature = "store")]
     Serving,
     /// It waits for the next round.
     Waiting {

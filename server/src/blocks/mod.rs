@@ -10,7 +10,7 @@ mod timeline;
 
 pub(crate) use api::{Site, WebOptions, routes};
 #[cfg(feature = "compact")]
-pub(crate) use board::{Aside, Running, Waiting};
-pub(crate) use board::{Board, Known, State};
+pub(crate) use board::{Aside, Known, Running, Waiting};
+pub(crate) use board::{Board, State};
 #[cfg(feature = "compact")]
 pub(crate) use page::size_of;

@@ -89,6 +89,7 @@ fn state(html: &mut String, known: &Known, now_ms: i64) {
             format!("Standing by: another compactor works on this bucket, {}.", escape(holder))
         }
         State::Working => "Working.".to_owned(),
+        #[cfg(feature = "store")]
         State::Serving => "Serving.".to_owned(),
         State::Waiting { until_ms } => format!("Waiting for the next round at {}.", time(*until_ms)),
         State::Stopping => "Stopping.".to_owned(),

@@ -32,6 +32,7 @@ const LOADED: Names = [
     "thanos_blocks_meta_modified",
 ];
 /// Without an underscore behind `ui`, as in the original.
+#[cfg(feature = "compact")]
 const GLOBAL: Names = [
     "thanos_bucket_uiblocks_meta_syncs_total",
     "thanos_bucket_uiblocks_meta_sync_failures_total",
@@ -57,6 +58,7 @@ impl SyncMetrics {
     }
 
     /// Looks for the page.
+    #[cfg(feature = "compact")]
     pub(crate) fn global(registry: &Registry) -> Self {
         Self::new(registry, GLOBAL)
     }

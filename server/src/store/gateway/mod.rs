@@ -26,7 +26,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::RwLock;
 use sarsen_bucket::{
-    Advice, Bucket, Budget, Ceiling, Error, Gate, HeaderCache, Limits, RemoteBlocks, RemoteOptions,
+    Advice, Bucket, Budget, Ceiling, Error, Gate, HeaderCache, HedgeOptions, Limits, RemoteBlocks,
+    RemoteOptions,
 };
 use tokio::sync::{Notify, watch};
 
@@ -90,7 +91,9 @@ impl Gateway {
         let headers = Arc::new(HeaderCache::new(headers, Arc::new(HeaderMetrics::new(registry))));
         let cache = CacheMetrics::cache(registry, &options.caches);
         let (own, kept) = (bucket.clone(), Some(cache.clone()));
-        let remote = RemoteBlocks::new(own, Arc::clone(&headers), RemoteOptions::default(), kept);
+        // A read that is late is asked again.
+        let reading = RemoteOptions { hedge: Some(HedgeOptions::default()), ..RemoteOptions::default() };
+        let remote = RemoteBlocks::new(own, Arc::clone(&headers), reading, kept);
         let readers = Arc::new(Readers { remote, headers, cache });
         Self(Arc::new(Inner {
             bucket,
