@@ -94,23 +94,26 @@ const STORE: cli::Command = cli::Command {
 /// program's name.
 #[cfg(any(feature = "standalone", feature = "tools"))]
 pub fn run_sarsen(args: impl Iterator<Item = OsString>) -> ExitCode {
-    let mut commands: Vec<cli::Command> = Vec::new();
-    #[cfg(feature = "standalone")]
-    commands.push(cli::Command {
-        name: "standalone",
-        about: "Every role in one process on one directory.",
-        arguments: "",
-        table: config::standalone::table,
-        run: app::run_standalone,
-    });
-    #[cfg(feature = "receive")]
-    commands.push(RECEIVE);
-    #[cfg(feature = "store")]
-    commands.push(STORE);
-    #[cfg(feature = "compact")]
-    commands.push(COMPACT);
+    let roles = [
+        #[cfg(feature = "standalone")]
+        cli::Command {
+            name: "standalone",
+            about: "Every role in one process on one directory.",
+            arguments: "",
+            table: config::standalone::table,
+            run: app::run_standalone,
+        },
+        #[cfg(feature = "receive")]
+        RECEIVE,
+        #[cfg(feature = "store")]
+        STORE,
+        #[cfg(feature = "compact")]
+        COMPACT,
+    ];
     #[cfg(feature = "tools")]
-    commands.extend(tools::COMMANDS);
+    let commands: Vec<cli::Command> = roles.into_iter().chain(tools::COMMANDS.iter().copied()).collect();
+    #[cfg(not(feature = "tools"))]
+    let commands = roles;
     cli::run("sarsen", &commands, "standalone", args)
 }
 

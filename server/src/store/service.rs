@@ -145,7 +145,7 @@ impl StoreApi for Service {
 }
 
 fn queried(blocks: &[BlockId]) -> Vec<Block> {
-    blocks.iter().map(|id| Block { id: id.to_string().into() }).collect()
+    blocks.iter().map(|id| Block { id: id.to_string() }).collect()
 }
 
 fn packed(name: &str, value: Vec<u8>) -> Any {

@@ -7,6 +7,7 @@
     clippy::all,
     clippy::too_many_lines,
     clippy::semicolon_if_nothing_returned,
+    clippy::allow_attributes_without_reason,
     reason = "generated for every test that speaks the StoreAPI; none uses all of it"
 )]
 

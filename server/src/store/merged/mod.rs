@@ -193,10 +193,10 @@ impl Store for MergedStore {
 
     async fn series(&self, query: Arc<SeriesQuery>, out: FrameSender) -> Result<(), StoreError> {
         let (mut streams, mut asked) = (Vec::new(), JoinSet::new());
-        for store in self.stores.iter().cloned() {
+        for store in &self.stores {
             let (into, rest) = frames(ROOM);
             streams.push(Stream { next: None, rest });
-            let query = Arc::clone(&query);
+            let (store, query) = (Arc::clone(store), Arc::clone(&query));
             asked.spawn(async move { store.series(query, into).await });
         }
         let merged = self.merge(&mut streams, &query, &out).await;

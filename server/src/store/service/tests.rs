@@ -76,7 +76,7 @@ impl Store for Fake {
 
     async fn series(&self, query: Arc<SeriesQuery>, frames: FrameSender) -> Result<(), StoreError> {
         self.asked.lock().push(format!("{query:?}"));
-        match query.matchers.first().map(|matcher| matcher.value()) {
+        match query.matchers.first().map(Matcher::value) {
             Some(b"panic") => panic!("told to"),
             Some(b"endless") => {
                 let _told = Told(&self.gone);

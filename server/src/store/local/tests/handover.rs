@@ -12,7 +12,7 @@ use sarsen_bucket::{Bucket, ObjstoreConfig, Reloading};
 use sarsen_tsdb::open_blocks;
 use tokio_util::sync::CancellationToken;
 
-use super::{Node, body, series};
+use super::{Node, Written, body, series};
 use crate::metrics::Registry;
 use crate::store::{ChunkParts, Gateway, GatewayLimits, GatewayOptions, SeriesQuery, Sieve, StoreSeries};
 
@@ -107,7 +107,7 @@ async fn no_sample_is_out_of_reach_on_its_way_to_the_bucket() {
                 numbers.iter().map(|number| [("__name__", "m"), ("number", number)]).collect();
             for step in 1..=STEPS {
                 let samples = [(step * STEP_MS, step as f64)];
-                let series: Vec<(&[(&str, &str)], &[(i64, f64)])> =
+                let series: Vec<Written<'_>> =
                     labels.iter().map(|labels| (&labels[..], &samples[..])).collect();
                 assert_eq!(node.write("a", body(&series)).await, 200);
                 acknowledged.store(step, Ordering::SeqCst);

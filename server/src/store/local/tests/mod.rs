@@ -125,8 +125,11 @@ fn field(out: &mut Vec<u8>, tag: u8, content: &[u8]) {
     out.extend_from_slice(content);
 }
 
+/// Labels and samples of a series.
+type Written<'a> = (&'a [(&'a str, &'a str)], &'a [(i64, f64)]);
+
 /// A request: series by their labels (sorted by name), each with samples.
-fn body(series: &[(&[(&str, &str)], &[(i64, f64)])]) -> Vec<u8> {
+fn body(series: &[Written<'_>]) -> Vec<u8> {
     let mut plain = Vec::new();
     for (labels, samples) in series {
         let mut message = Vec::new();

@@ -8,7 +8,7 @@ use sarsen_block::{Encoding, Labels, MatchOp, Matcher, TimeRange, decode_chunks}
 use sarsen_bucket::{Deletion, Deletions, Layout, ObjstoreConfig, Reloading};
 use tokio_util::sync::CancellationToken;
 
-use super::{LocalLimits, Node, ask, body, series};
+use super::{LocalLimits, Node, Written, ask, body, series};
 use crate::store::{
     ChunkParts, Frame, LabelsQuery, SeriesQuery, Store as _, StoreError, StoreSeries, frames, selectors_of,
 };
@@ -160,7 +160,7 @@ async fn series_that_look_the_same_stand_one_behind_the_other() {
     let dir = tempfile::tempdir().unwrap();
     let node = Node::start(dir.path(), None, |_| {}).await;
     for (tenant, v) in [("a", 1.0), ("b", 2.0)] {
-        let series: [(&[(&str, &str)], &[(i64, f64)]); 3] = [
+        let series: [Written<'_>; 3] = [
             (&[("__name__", "m"), ("pod", "x"), ("z", "1")], &[(1000, v)]),
             (&[("__name__", "m"), ("pod", "y"), ("z", "0")], &[(1000, v + 10.0)]),
             (&[("__name__", "m"), ("pod", "x"), ("region", "own")], &[(1000, v + 20.0)]),
@@ -201,7 +201,7 @@ async fn what_is_deleted_from_the_bucket_is_not_shown() {
     let bucket = Reloading::open(ObjstoreConfig::parse(&text, |_| None).unwrap()).unwrap().bucket().build();
     let node = Node::start(&dir.path().join("tenants"), None, |_| {}).await;
     for tenant in ["a", "b"] {
-        let series: [(&[(&str, &str)], &[(i64, f64)]); 2] = [
+        let series: [Written<'_>; 2] = [
             (&[("__name__", "m"), ("secret", "yes")], &[(1000, 1.0), (2000, 2.0), (3000, 3.0)]),
             (&[("__name__", "m"), ("secret", "no")], &[(1000, 1.0), (2000, 2.0)]),
         ];
