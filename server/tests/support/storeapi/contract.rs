@@ -254,20 +254,26 @@ pub(crate) struct Contract<'a> {
     faults: Vec<String>,
 }
 
+/// A part of the suite that hangs is named.
+async fn within_a_minute(what: &str, part: impl Future<Output = ()>) {
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(60), part).await;
+    assert!(ended.is_ok(), "{what} does not end");
+}
+
 /// Runs the suite; what is broken.
 pub(crate) async fn run(data: &Data, client: &StoreClient) -> Vec<String> {
     let mut contract = Contract { data, client, faults: Vec::new() };
-    contract.info().await;
-    contract.matchers().await;
-    contract.times().await;
-    contract.removed_labels().await;
-    contract.shards().await;
-    contract.limits().await;
-    contract.batches().await;
-    contract.label_calls().await;
-    contract.packed().await;
-    contract.errors().await;
-    contract.callers_that_leave().await;
+    within_a_minute("info", contract.info()).await;
+    within_a_minute("matchers", contract.matchers()).await;
+    within_a_minute("times", contract.times()).await;
+    within_a_minute("removed_labels", contract.removed_labels()).await;
+    within_a_minute("shards", contract.shards()).await;
+    within_a_minute("limits", contract.limits()).await;
+    within_a_minute("batches", contract.batches()).await;
+    within_a_minute("label_calls", contract.label_calls()).await;
+    within_a_minute("packed", contract.packed()).await;
+    within_a_minute("errors", contract.errors()).await;
+    within_a_minute("callers_that_leave", contract.callers_that_leave()).await;
     contract.faults
 }
 

@@ -118,6 +118,8 @@ async fn compare_labels(client: &StoreClient, model: &model::Model, like: &Serie
 
 pub(crate) fn forget_hashes(frame: &mut SeriesResponse) {
     let Some(Frame::Series(series)) = &mut frame.frame else { return };
+    // One of which nothing is wanted may be there or not.
+    series.chunks.retain(|chunk| !text::parts(chunk).is_empty());
     for chunk in &mut series.chunks {
         let parts = [
             &mut chunk.raw,

@@ -53,7 +53,7 @@ impl Model {
         groups.values().flat_map(|group| covering(group, range, &resolutions)).collect()
     }
 
-    /// The series of the answer. Hashes of chunks are 0.
+    /// The series of the answer. Hashes of chunks are 0; chunks of which nothing is wanted are left out.
     pub(crate) fn series(&self, request: &SeriesRequest) -> Vec<StoreSeries> {
         let range = TimeRange::new(request.min_time, request.max_time);
         let mut merged: BTreeMap<Vec<(Vec<u8>, Vec<u8>)>, BTreeSet<AggrChunk>> = BTreeMap::new();
@@ -74,7 +74,8 @@ impl Model {
                     labels.remove(name.as_bytes());
                 }
                 let merged = merged.entry(labels.into_iter().collect()).or_default();
-                merged.extend(chunks.into_iter().filter(|_| !request.skip_chunks));
+                let filled = |chunk: &AggrChunk| !super::text::parts(chunk).is_empty();
+                merged.extend(chunks.into_iter().filter(|chunk| !request.skip_chunks && filled(chunk)));
             }
         }
         let limit = if request.limit > 0 { request.limit as usize } else { usize::MAX };
@@ -106,7 +107,7 @@ impl Model {
             let Some(matchers) = block.remaining(matchers) else { continue };
             for series in block.series.iter().filter(|series| all_match(&matchers, &series.labels)) {
                 // Without a matcher a block is asked as a whole.
-                if matchers.is_empty() || !series.within(range, &[]).is_empty() {
+                if matchers.is_empty() || series.chunks.iter().any(|chunk| chunk.range.overlaps(range)) {
                     let mut labels = series.labels.clone();
                     labels.extend(block.external.clone());
                     sets.push(labels);
@@ -194,9 +195,7 @@ impl Series {
                 continue;
             }
             let left = timed.chunk.without(&self.deleted).unwrap();
-            found.extend(
-                left.iter().filter(|left| left.range.overlaps(range)).map(|left| wire(left, aggregates)),
-            );
+            found.extend(left.iter().map(|left| wire(left, aggregates)));
         }
         found
     }

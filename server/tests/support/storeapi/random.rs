@@ -243,6 +243,9 @@ fn bury(folder: &Path, chance: &mut Chance, range: TimeRange) {
         }
     }
     std::fs::write(folder.join("tombstones"), tombstones.to_bytes()).unwrap();
+    let mut meta = block.meta().clone();
+    meta.stats.num_tombstones = tombstones.count() as u64;
+    std::fs::write(folder.join("meta.json"), meta.to_bytes()).unwrap();
 }
 
 /// A matcher that may select something, or accept a missing label, or nothing.
