@@ -61,7 +61,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// Names of labels of the series that match, sorted and unique, those of external labels included.
     async fn label_names(&self, query: LabelsQuery) -> Result<LabelsAnswer, StoreError>;
 
-    /// Values that the series that match have for the label `name`, sorted and unique. The name is not empty.
+    /// Values that the series that match have for the label `name`, sorted and unique. An empty name is
+    /// refused by a receiver; a gateway finds its one value, the empty one.
     async fn label_values(&self, name: Bytes, query: LabelsQuery) -> Result<LabelsAnswer, StoreError>;
 
     /// Exemplars in `range` of series that any of `selectors` matches, by labels. A store without exemplars has none.

@@ -194,6 +194,9 @@ impl Store for LocalStore {
     }
 
     async fn label_values(&self, name: Bytes, query: LabelsQuery) -> Result<LabelsAnswer, StoreError> {
+        if name.is_empty() {
+            return Err(StoreError::Invalid("label name parameter cannot be empty".to_owned()));
+        }
         let own = self.clone();
         self.step(move || labels::values(own.choose(&query.matchers, query.range)?, &name, &query)).await?
     }

@@ -73,14 +73,11 @@ pub(crate) fn label_names_query(request: LabelNamesRequest, call: Call) -> Resul
 /// Of a `Store.LabelValues`: the name of the label, and of which series.
 ///
 /// # Errors
-/// `Invalid` for a broken matcher or hint, or without a name.
+/// `Invalid` for a broken matcher or hint.
 pub(crate) fn label_values_query(
     request: LabelValuesRequest,
     call: Call,
 ) -> Result<(Bytes, LabelsQuery), StoreError> {
-    if request.label.is_empty() {
-        return Err(StoreError::Invalid("label name parameter cannot be empty".to_owned()));
-    }
     let hints: LabelValuesRequestHints = unpack(request.hints.as_ref(), "hintspb.LabelValuesRequestHints")?;
     let abort = request.partial_response_disabled || aborts(request.partial_response_strategy());
     let query = LabelsQuery {

@@ -31,11 +31,6 @@ fn lines(name: &str) -> Vec<Json> {
 
 /// Why a request cannot be held against ours yet.
 fn not_covered(case: &Json) -> Option<&'static str> {
-    let store_answers_it =
-        case["rpc"] == "LabelValues" && case["label"].is_null() && case["error_code"].is_null();
-    if store_answers_it {
-        return Some("the values of no label: ours refuses, as the receiver does");
-    }
     (case["response"]["has"]["status"] == true)
         .then_some("statistics of databases are not told over gRPC yet")
 }
@@ -58,7 +53,7 @@ impl Golden {
     /// Plays every request but those of [`not_covered`]; what is not as it was recorded. With `samples`, chunks may end elsewhere.
     pub(crate) async fn play(&self, client: &StoreClient, samples: bool) -> Vec<String> {
         let played = self.cases.iter().filter(|case| not_covered(case).is_none()).count();
-        assert!(played > 0 && played + 2 >= self.cases.len(), "{played} of {} played", self.cases.len());
+        assert!(played > 0 && played + 1 >= self.cases.len(), "{played} of {} played", self.cases.len());
         let mut faults = Vec::new();
         for case in self.cases.iter().filter(|case| not_covered(case).is_none()) {
             let range =
