@@ -203,7 +203,7 @@ async fn accidents_of_blocks_are_told_and_never_answered_wrong() {
 }
 
 #[tokio::test]
-async fn a_call_that_wants_all_or_nothing_fails_when_a_block_is_gone() {
+async fn blocks_that_are_gone_are_looked_for_in_the_bucket_all_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let bucket = dir.path().join("bucket");
     random::fill(&bucket, 60, Traits { coarse: false, ..TRAITS });
@@ -215,10 +215,9 @@ async fn a_call_that_wants_all_or_nothing_fails_when_a_block_is_gone() {
         std::fs::remove_dir_all(block).unwrap();
     }
     let abort = SeriesRequest { partial_response_strategy: 1, ..everything() };
-    let status = client.series(&abort).await.failure.unwrap();
-    assert_eq!(status.code(), tonic::Code::Aborted, "{status:?}");
-    // What is left is answered, and nothing else: with a warning, or because it is known by now that the blocks are gone.
+    // The bucket is looked at anew, and what is left in it is the whole answer, for those who want all or nothing too.
     let left = Model::read(&bucket);
+    assert!(right_or_told(&client, &left, &abort, "gone, all or nothing").await);
     right_or_told(&client, &left, &everything(), "gone").await;
     right_or_told(&client, &left, &everything(), "gone, asked again").await;
 }

@@ -115,6 +115,10 @@ impl<'a> Request<'a> {
                     self.local_faults += 1;
                     return Ok(());
                 }
+                // Another block of the same call may have made it look already.
+                if matches!(error, Error::NotFound { .. }) && !self.shelf.sources.contains_key(&id) {
+                    return Ok(());
+                }
                 if matches!(error, Error::NotFound { .. }) && self.looks < LOOKS {
                     self.looks += 1;
                     self.shelf = self.gateway.look_again(&self.shelf).await;
