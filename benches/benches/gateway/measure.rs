@@ -3,7 +3,7 @@
 #![expect(clippy::print_stdout, reason = "a bench tells what it measured")]
 
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use prost::Message as _;
@@ -72,6 +72,19 @@ impl Row {
     }
 }
 
+/// Thanos' says that it is ready a moment before it listens.
+fn connect(gateway: &Gateway, runtime: &tokio::runtime::Runtime) -> Result<StoreClient> {
+    let begin = Instant::now();
+    loop {
+        match runtime.block_on(StoreClient::connect(&gateway.grpc)) {
+            Err(_) if begin.elapsed() < Duration::from_secs(10) => {
+                std::thread::sleep(Duration::from_millis(20))
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 /// Asks the questions one after another.
 pub(crate) fn ask(
     gateway: &Gateway,
@@ -80,7 +93,7 @@ pub(crate) fn ask(
     numbers: Range<u64>,
     runtime: &tokio::runtime::Runtime,
 ) -> Result<Row> {
-    let client = runtime.block_on(StoreClient::connect(&gateway.grpc))?;
+    let client = connect(gateway, runtime)?;
     let (before, counted) = (gateway.usage()?, gateway.requests()?);
     let mut milliseconds = Vec::new();
     let mut answers = Vec::new();
