@@ -21,6 +21,7 @@ use object_store::{
 use tokio::runtime::Handle;
 
 use crate::error::Error;
+use crate::growing::GrowingObject;
 use crate::observer::{BucketObserver, Finished, NoTime, Operation, Outcome, Timer, Unobserved};
 use crate::origin::Origin;
 use crate::place::{self, read_at};
@@ -32,6 +33,10 @@ use crate::throttle::Throttle;
 const PARTS_IN_FLIGHT: usize = 4;
 /// Bytes that the parts on their way may take; one part is always allowed.
 const BYTES_IN_FLIGHT: usize = 64 << 20;
+
+/// The least size of a part, but for the last, that stores take, and the usual one.
+const LEAST_PART: usize = 5 << 20;
+const DEFAULT_PART: usize = 8 << 20;
 
 /// A bucket, or a part of one below a prefix.
 #[derive(Clone)]
@@ -79,7 +84,7 @@ impl Default for BucketSettings {
     fn default() -> Self {
         Self {
             retry: Retry::default(),
-            part_size: Some(8 << 20),
+            part_size: Some(DEFAULT_PART),
             user_metadata: Vec::new(),
             storage_class: None,
         }
@@ -511,7 +516,7 @@ impl Bucket {
     }
 
     async fn put_from(&self, name: &str, origin: Origin<'_>, length: u64) -> Result<u64, Error> {
-        let part_size = self.shared.settings.part_size.map(|size| size.max(5 << 20));
+        let part_size = self.shared.settings.part_size.map(|size| size.max(LEAST_PART));
         let part_size = match part_size {
             Some(part_size) if length > part_size as u64 => part_size,
             _ => {
@@ -525,6 +530,49 @@ impl Bucket {
         self.run(Operation::Upload, false, attempt, |length: &u64| *length).await
     }
 
+    /// Begins an object that is written while it is made.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub(crate) async fn grow(&self, name: &str) -> Result<GrowingObject, Error> {
+        let path = self.path(name)?;
+        let part_size = self.shared.settings.part_size.map_or(DEFAULT_PART, |size| size.max(LEAST_PART));
+        let (writer, in_flight) = self
+            .parts(&path, part_size)
+            .await
+            .map_err(|error| Error::store(Operation::Upload, name, error))?;
+        Ok(GrowingObject::new(self.clone(), name.to_owned(), writer, in_flight))
+    }
+
+    /// Tells the observer of bytes that go up.
+    pub(crate) fn moved(&self, bytes: u64) {
+        self.shared.observer.moved(Operation::Upload, bytes);
+    }
+
+    /// Removes the folder of an object that did not come to be, if the store is a directory and nothing is in it.
+    pub(crate) async fn tidy(&self, name: &str) {
+        let place = self.path(name).ok().and_then(|path| {
+            self.shared.directory.as_deref().and_then(|directory| place::in_directory(directory, &path))
+        });
+        if let Some(folder) = place.as_deref().and_then(std::path::Path::parent) {
+            // One that is not empty stays.
+            let _ = tokio::fs::remove_dir(folder).await;
+        }
+    }
+
+    /// Begins an object in parts; with how many of them may be on their way.
+    async fn parts(
+        &self,
+        path: &Path,
+        part_size: usize,
+    ) -> Result<(WriteMultipart, usize), object_store::Error> {
+        let options =
+            PutMultipartOptions { attributes: self.attributes_to_write(), ..PutMultipartOptions::default() };
+        let upload = self.shared.store.put_multipart_opts(path, options).await?;
+        let in_flight = (BYTES_IN_FLIGHT / part_size).clamp(1, PARTS_IN_FLIGHT);
+        Ok((WriteMultipart::new_with_chunk_size(upload, part_size), in_flight))
+    }
+
     async fn put_in_parts(
         &self,
         name: &str,
@@ -534,11 +582,7 @@ impl Bucket {
     ) -> Result<u64, Error> {
         let failed = |error| Error::store(Operation::Upload, name, error);
         let mut parts = origin.open(&self.shared.room).await?;
-        let options =
-            PutMultipartOptions { attributes: self.attributes_to_write(), ..PutMultipartOptions::default() };
-        let upload = self.shared.store.put_multipart_opts(path, options).await.map_err(failed)?;
-        let mut writer = WriteMultipart::new_with_chunk_size(upload, part_size);
-        let in_flight = (BYTES_IN_FLIGHT / part_size).clamp(1, PARTS_IN_FLIGHT);
+        let (mut writer, in_flight) = self.parts(path, part_size).await.map_err(failed)?;
         let mut length = 0;
         let copied = loop {
             let part = match parts.next(part_size).await {

@@ -36,6 +36,7 @@ mod error;
 #[cfg(feature = "contract")]
 mod failing;
 mod filter;
+mod growing;
 mod layout;
 mod lease;
 mod marker;

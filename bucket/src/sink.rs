@@ -2,7 +2,7 @@
 //!
 //! Files are written into a scratch directory. A chunk segment that is finished goes up and is removed, while the next one is written;
 //! the index goes last, so there are at most two segments and the index on the disk. Into a directory on the same file system a file
-//! is moved, into any other store it is uploaded in parts. When all has arrived it is read back from the bucket, every record and the
+//! is moved, into any other store it is uploaded in parts. Where the disk has no room for the index it goes up while it is made. When all has arrived it is read back from the bucket, every record and the
 //! whole index ([`UploadSink::verify`]): what is not found sound there is never published. Until [`UploadSink::publish`] has put
 //! `meta.json` the bucket holds half a block. A sink that is dropped before takes back what it brought, as far as it can. The calls
 //! of [`BlockSink`] wait for the store: they must come from a thread that may wait.
@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::bucket::Bucket;
 use crate::error::Error;
+use crate::growing::GrowingObject;
 use crate::layout::Layout;
 use crate::read::{Reading, ended};
 use crate::upload::{file_hash, list_files};
@@ -39,6 +40,8 @@ pub struct SinkOptions {
     pub hashes: bool,
     /// Whether a block without external labels is taken: those of a local database have none.
     pub unlabelled: bool,
+    /// Whether the index goes up while it is made. Then it takes no disk, and an upload that fails cannot be tried again.
+    pub stream_index: bool,
 }
 
 /// Where a block is written to that goes into a bucket.
@@ -71,10 +74,41 @@ impl Drop for Upload {
 #[derive(Debug)]
 pub struct SinkFile {
     rel_path: String,
-    path: PathBuf,
-    file: File,
+    place: Place,
     length: u64,
     hash: Option<HashContext>,
+}
+
+/// Where the bytes of a file go.
+#[derive(Debug)]
+enum Place {
+    /// On the local disk, to be brought into the bucket when it is whole.
+    Disk { path: PathBuf, file: File },
+    /// Into the bucket.
+    Bucket { object: Option<GrowingObject>, runtime: Handle },
+}
+
+impl Place {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Disk { file, .. } => file.write(bytes),
+            Self::Bucket { object: Some(object), runtime } => {
+                runtime.block_on(object.add(bytes)).map(|()| bytes.len()).map_err(Error::into_io)
+            }
+            Self::Bucket { object: None, .. } => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Self::Bucket { object, runtime } = self
+            && let Some(object) = object.take()
+        {
+            // Nobody waits for it.
+            drop(runtime.spawn(object.abort()));
+        }
+    }
 }
 
 /// A SHA-256 on its way.
@@ -88,7 +122,7 @@ impl std::fmt::Debug for HashContext {
 
 impl Write for SinkFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
+        let written = self.place.write(bytes)?;
         self.length += written as u64;
         if let (Some(HashContext(context)), Some(bytes)) = (&mut self.hash, bytes.get(..written)) {
             context.update(bytes);
@@ -97,7 +131,10 @@ impl Write for SinkFile {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        match &mut self.place {
+            Place::Disk { file, .. } => file.flush(),
+            Place::Bucket { .. } => Ok(()),
+        }
     }
 }
 
@@ -105,25 +142,35 @@ impl BlockSink for UploadSink {
     type File = SinkFile;
 
     fn create(&mut self, rel_path: &str) -> io::Result<SinkFile> {
-        let path = self.directory.join(rel_path);
-        let local = |e| Error::local(&path, e).into_io();
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(local)?;
-        }
-        let file = File::create(&path).map_err(local)?;
+        let place = if self.options.stream_index && rel_path == Layout::INDEX {
+            let runtime = self.options.runtime.clone();
+            let object = runtime.block_on(self.bucket.grow(&Layout::file(self.options.id, rel_path)));
+            Place::Bucket { object: Some(object.map_err(Error::into_io)?), runtime }
+        } else {
+            let path = self.directory.join(rel_path);
+            let local = |e| Error::local(&path, e).into_io();
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent).map_err(local)?;
+            }
+            let file = File::create(&path).map_err(local)?;
+            Place::Disk { path, file }
+        };
         let hash = self.options.hashes.then(|| HashContext(Context::new(&SHA256)));
-        Ok(SinkFile { rel_path: rel_path.to_owned(), path, file, length: 0, hash })
+        Ok(SinkFile { rel_path: rel_path.to_owned(), place, length: 0, hash })
     }
 
     fn finish(&mut self, file: SinkFile) -> io::Result<()> {
         let runtime = self.options.runtime.clone();
         runtime.block_on(self.arrived()).map_err(Error::into_io)?;
-        let SinkFile { rel_path, path, file, length, hash } = file;
-        drop(file);
+        let SinkFile { rel_path, mut place, length, hash } = file;
         let hash = hash.map(|HashContext(context)| file_hash(context));
         let file = BlockFile { rel_path, size_bytes: length, hash };
         let (bucket, id) = (self.bucket.clone(), self.options.id);
-        self.upload = Some(Upload(runtime.spawn(bring(bucket, id, path, file))));
+        let arriving = match &mut place {
+            Place::Disk { path, .. } => runtime.spawn(bring(bucket, id, std::mem::take(path), file)),
+            Place::Bucket { object, .. } => runtime.spawn(end(id, object.take(), file)),
+        };
+        self.upload = Some(Upload(arriving));
         Ok(())
     }
 }
@@ -240,6 +287,7 @@ impl UploadSink {
             let reading = Reading {
                 scratch: self.directory.clone(),
                 stretch: STRETCH,
+                copy_index: !self.options.stream_index,
                 runtime: self.options.runtime.clone(),
                 fetched: Default::default(),
             };
@@ -305,8 +353,19 @@ impl Drop for UploadSink {
 async fn bring(bucket: Bucket, id: BlockId, path: PathBuf, file: BlockFile) -> Result<BlockFile, Error> {
     let name = Layout::file(id, &file.rel_path);
     let written = bucket.take_file(&name, &path).await?;
-    if written != file.size_bytes {
-        let why = format!("{written} bytes were uploaded, {} were written", file.size_bytes);
+    same_size(name, written, file)
+}
+
+/// Makes an object of a file that went up while it was made.
+async fn end(id: BlockId, object: Option<GrowingObject>, file: BlockFile) -> Result<BlockFile, Error> {
+    let name = Layout::file(id, &file.rel_path);
+    let Some(object) = object else { return Err(Error::refused(name, "it was finished before")) };
+    same_size(name, object.finish().await?, file)
+}
+
+fn same_size(name: String, arrived: u64, file: BlockFile) -> Result<BlockFile, Error> {
+    if arrived != file.size_bytes {
+        let why = format!("{arrived} bytes were uploaded, {} were written", file.size_bytes);
         return Err(Error::corrupt(name, why));
     }
     Ok(file)

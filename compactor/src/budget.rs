@@ -2,7 +2,9 @@
 //!
 //! The figures are bounds of what the rooms below promise: a reader holds a few stretches of each block and the names of its index, a
 //! writer its index under construction and what goes up in parts; on the disk lie the indexes, and at most two chunk segments.
-//! A job that alone needs more memory than there is runs alone, with short stretches; one that needs more disk does not run.
+//! A job that alone needs more memory than there is runs alone, with short stretches. One that needs more disk reads indexes
+//! where they are and sends its own up while it is made, so that only two segments of each output take room; if even that
+//! is too much it does not run.
 
 use sarsen_block::{BlockMeta, DEFAULT_CHUNK_FILE_LIMIT};
 use sarsen_bucket::Layout;
@@ -29,6 +31,8 @@ pub(crate) struct Need {
     pub(crate) disk: u64,
     /// How much of a segment is read at once.
     pub(crate) stretch: u64,
+    /// Whether there is disk for indexes; else they are read where they are and go up while they are made, which costs requests.
+    pub(crate) copies_indexes: bool,
 }
 
 impl Need {
@@ -43,14 +47,19 @@ impl Need {
         let index: u64 = job.blocks.iter().map(|meta| index_bytes(meta)).fold(0, u64::saturating_add);
         let chunks = job.bytes.saturating_sub(index);
         let blocks = job.blocks.len() as u64;
-        let indexes = index.saturating_mul(1 + outputs) / INDEX_PART;
-        let fixed = indexes.saturating_add(SINK_MEMORY.saturating_mul(outputs));
-        let left = options.memory_bytes.saturating_sub(fixed) / blocks.saturating_mul(STRETCHES).max(1);
-        let stretch = left.clamp(SHORT_STRETCH, LONG_STRETCH);
         let segments = chunks.min(DEFAULT_CHUNK_FILE_LIMIT.saturating_mul(2)).saturating_mul(outputs);
         // The index of each block, the one that is written, and the same fetched once more to be verified.
-        let disk = index.saturating_mul(1 + 2 * outputs).saturating_add(segments);
-        Self { memory: fixed.saturating_add(stretch * STRETCHES * blocks), disk, stretch }
+        let copied = index.saturating_mul(1 + 2 * outputs).saturating_add(segments);
+        let copies_indexes = copied <= options.disk_bytes;
+        let disk = if copies_indexes { copied } else { segments };
+        // An index that is read where it is is read in stretches too.
+        let sources = if copies_indexes { blocks } else { blocks.saturating_mul(2) };
+        let indexes = index.saturating_mul(1 + outputs) / INDEX_PART;
+        let fixed = indexes.saturating_add(SINK_MEMORY.saturating_mul(outputs));
+        let left = options.memory_bytes.saturating_sub(fixed) / sources.saturating_mul(STRETCHES).max(1);
+        let stretch = left.clamp(SHORT_STRETCH, LONG_STRETCH);
+        let memory = fixed.saturating_add((stretch * STRETCHES).saturating_mul(sources));
+        Self { memory, disk, stretch, copies_indexes }
     }
 }
 

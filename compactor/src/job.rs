@@ -479,6 +479,7 @@ impl<'a> Bench<'a> {
     fn reading(&self) -> Reading {
         let mut reading = Reading::new(self.room.join("read"));
         reading.stretch = self.need.stretch;
+        reading.copy_index = self.need.copies_indexes;
         reading
     }
 
@@ -490,6 +491,7 @@ impl<'a> Bench<'a> {
             runtime: Handle::current(),
             hashes: self.shop.options.hashes,
             unlabelled: self.shop.options.unlabelled,
+            stream_index: !self.need.copies_indexes,
         };
         let sink = UploadSink::begin(&self.shop.bucket, options).await?;
         let observer = Arc::clone(&self.shop.observer);

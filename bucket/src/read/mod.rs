@@ -60,6 +60,9 @@ pub struct Reading {
     /// How many bytes of a chunk segment one request brings, at least 64 KiB. Of each block two stretches are in memory while
     /// its chunks are read, and a third while one of them is still in use.
     pub stretch: u64,
+    /// Whether an index that is not a local file is copied into `scratch`. One that is not copied is read forward like a chunk segment,
+    /// which takes no disk and brings it as often as it is gone through.
+    pub copy_index: bool,
     /// Runs the requests. The threads that read the block must not be the ones that drive it.
     pub runtime: Handle,
     /// Counts the bytes of chunk segments that were fetched.
@@ -67,7 +70,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// With stretches of 1 MiB, on the runtime of the caller.
+    /// With stretches of 1 MiB and copied indexes, on the runtime of the caller.
     ///
     /// # Panics
     /// As [`Handle::current`]: if the caller is on no runtime.
@@ -75,6 +78,7 @@ impl Reading {
         Self {
             scratch: scratch.into(),
             stretch: 1 << 20,
+            copy_index: true,
             runtime: Handle::current(),
             fetched: Arc::default(),
         }
@@ -120,8 +124,15 @@ impl BlockSources {
         let first = 0..objects.index.size.min(reading.stretch);
         let index: Arc<dyn Source> = match bucket.begin(&objects.index.name, first).await? {
             Begun::File(file) => Arc::new(Placed::new(bucket, &objects.index, file, reading, false)),
-            Begun::Bytes(first) => {
+            // All of it is at hand.
+            Begun::Bytes(first) if first.len() as u64 == objects.index.size => Arc::new(first),
+            Begun::Bytes(first) if reading.copy_index => {
                 Arc::new(ScratchFile::fetch(bucket, &objects.index, first, reading).await?)
+            }
+            Begun::Bytes(first) => {
+                // What is counted is chunks.
+                let uncounted = Reading { fetched: Arc::default(), ..reading.clone() };
+                Arc::new(Forward::new(bucket.clone(), &objects.index, first, &uncounted))
             }
         };
         Ok(Self { index, segments, tombstones })

@@ -1,6 +1,7 @@
 //! Blocks that go up while they are written and are read where they lie, alike on every store.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub(crate) fn sink_options(id: BlockId, scratch: &Path) -> SinkOptions {
         runtime: Handle::current(),
         hashes: true,
         unlabelled: false,
+        stream_index: false,
     }
 }
 
@@ -41,7 +43,15 @@ pub(crate) fn write_block<S: BlockSink>(
     id: BlockId,
     series: usize,
 ) -> (S, BlockMeta, Checks, Content) {
-    let options = BlockWriterOptions { segment_size: 32 << 10 };
+    write_segments(sink, id, series, BlockWriterOptions { segment_size: 32 << 10 })
+}
+
+fn write_segments<S: BlockSink>(
+    sink: S,
+    id: BlockId,
+    series: usize,
+    options: BlockWriterOptions,
+) -> (S, BlockMeta, Checks, Content) {
     let mut symbols = vec!["__name__".to_owned(), "m".to_owned(), "n".to_owned()];
     symbols.extend((0..series).map(|i| format!("v{i:05}")));
     symbols.sort();
@@ -164,6 +174,7 @@ pub(crate) async fn run_streams(bucket: &Bucket, other: &Bucket) {
     let scratch = tempfile::tempdir().unwrap();
     there_and_back(bucket, scratch.path()).await;
     one_block_becomes_another(bucket, scratch.path()).await;
+    indexes_without_room(bucket, scratch.path()).await;
     copies(bucket, other, scratch.path()).await;
     restored_within_the_delay(bucket, scratch.path()).await;
     leases(bucket).await;
@@ -243,6 +254,59 @@ async fn one_block_becomes_another(bucket: &Bucket, scratch: &Path) {
     for rel_path in ["index", "chunks/000001", "chunks/000002"] {
         let (one, two) = (Layout::file(id(1), rel_path), Layout::file(id(2), rel_path));
         assert!(bucket.get(&one).await.unwrap() == bucket.get(&two).await.unwrap(), "{rel_path}");
+    }
+}
+
+/// A sink that sees to it that its index never lies on the local disk.
+struct Roomless(UploadSink, PathBuf);
+
+impl BlockSink for Roomless {
+    type File = Noted;
+    fn create(&mut self, rel_path: &str) -> std::io::Result<Noted> {
+        Ok(Noted(rel_path.to_owned(), self.0.create(rel_path)?))
+    }
+    fn finish(&mut self, Noted(rel_path, file): Noted) -> std::io::Result<()> {
+        assert_eq!(self.1.join(&rel_path).exists(), rel_path != "index", "{rel_path}");
+        self.0.finish(file)
+    }
+}
+
+/// The same where the disk has no room for indexes: they are read where they are, and go up while they are made.
+async fn indexes_without_room(bucket: &Bucket, scratch: &Path) {
+    let writer = BlockWriterOptions { segment_size: 4 << 20 };
+    let sink = UploadSink::begin(bucket, sink_options(id(3), scratch)).await.unwrap();
+    let (sink, meta, checks, _) = blocking(move || write_segments(sink, id(3), 4_000, writer)).await;
+    let meta = sink.publish(&meta, &checks, 5_000).await.unwrap();
+    let index = bucket.attributes(&Layout::index(id(3))).await.unwrap().unwrap().size;
+    let reading = Reading { stretch: 64 << 10, copy_index: false, ..Reading::new(scratch) };
+    assert!(index > 3 * reading.stretch, "{index} bytes are no long index");
+    let block = open_block(bucket, &meta, &reading).await.unwrap();
+    let options = SinkOptions { stream_index: true, ..sink_options(id(4), scratch) };
+    let sink = UploadSink::begin(bucket, options).await.unwrap();
+    let sink = Roomless(sink, scratch.join(id(4).to_string()));
+    let options = RewriteOptions { writer, ..RewriteOptions::new(id(4), Ancestry::Compacted) };
+    let rewritten = blocking(move || rewrite(&[block], sink, options).unwrap()).await;
+    let (written, Roomless(sink, _)) = (rewritten.written.checks, rewritten.written.sink);
+    sink.publish(&rewritten.meta, &written, 6_000).await.unwrap();
+    assert_eq!(files_below(scratch), 0);
+    for rel_path in ["index", "chunks/000001"] {
+        let (one, two) = (Layout::file(id(3), rel_path), Layout::file(id(4), rel_path));
+        assert!(bucket.get(&one).await.unwrap() == bucket.get(&two).await.unwrap(), "{rel_path}");
+    }
+    // One that is given up leaves nothing.
+    let options = SinkOptions { stream_index: true, ..sink_options(id(5), scratch) };
+    let mut sink = UploadSink::begin(bucket, options).await.unwrap();
+    let (sink, file) = blocking(move || {
+        let mut file = sink.create("index").unwrap();
+        file.write_all(&[7; 100_000]).unwrap();
+        (sink, file)
+    })
+    .await;
+    drop(file);
+    sink.discard().await.unwrap();
+    assert!(bucket.list(&id(5).to_string()).await.unwrap().is_empty());
+    for made in [id(3), id(4)] {
+        remove(bucket, made).await.unwrap();
     }
 }
 
