@@ -38,7 +38,8 @@ pub(crate) fn program() -> Option<PathBuf> {
     let required = std::env::var("SARSEN_REQUIRE_PEERS").is_ok_and(|value| value == "1");
     assert!(!required, "no thanos: benches/peers/build.sh builds it");
     // Written to the stream itself, because the test runner would keep what `eprintln!` says.
-    writeln!(std::io::stderr(), "SKIPPED: no thanos, benches/peers/build.sh builds it").unwrap();
+    let mut screen = std::io::stderr();
+    writeln!(screen, "SKIPPED: no thanos, benches/peers/build.sh builds it").unwrap();
     None
 }
 

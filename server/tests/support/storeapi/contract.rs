@@ -153,7 +153,7 @@ impl Data {
     /// What a request must be answered with, labels removed and series of equal labels joined.
     fn expected(&self, request: &SeriesRequest) -> Vec<String> {
         let range = TimeRange::new(request.min_time, request.max_time);
-        let mut found: BTreeMap<Vec<(Vec<u8>, Vec<u8>)>, BTreeMap<i64, String>> = BTreeMap::new();
+        let mut found = BTreeMap::<Vec<(Vec<u8>, Vec<u8>)>, BTreeMap<i64, String>>::new();
         for (out, samples) in self.matching(&request.matchers) {
             let within: Vec<_> = samples.iter().filter(|sample| range.contains(sample.t)).collect();
             if within.is_empty() {

@@ -56,7 +56,7 @@ impl Model {
     /// The series of the answer. Hashes of chunks are 0; chunks of which nothing is wanted are left out.
     pub(crate) fn series(&self, request: &SeriesRequest) -> Vec<StoreSeries> {
         let range = TimeRange::new(request.min_time, request.max_time);
-        let mut merged: BTreeMap<Vec<(Vec<u8>, Vec<u8>)>, BTreeSet<AggrChunk>> = BTreeMap::new();
+        let mut merged = BTreeMap::<Vec<(Vec<u8>, Vec<u8>)>, BTreeSet<AggrChunk>>::new();
         for block in self.chosen(request) {
             let Some(matchers) = block.remaining(&request.matchers) else { continue };
             // Matchers on external labels alone select nothing.
