@@ -1,5 +1,5 @@
 //! A bucket in a directory: blocks go up, are seen, and what is missing is named.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod program;
 

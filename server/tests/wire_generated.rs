@@ -5,6 +5,8 @@
 //! it anew and compares. After a change of the texts, `SARSEN_WRITE_GENERATED=1 cargo test -p sarsen-server --test wire_generated`
 //! writes it.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -78,7 +78,7 @@ fn connect(gateway: &Gateway, runtime: &tokio::runtime::Runtime) -> Result<Store
     loop {
         match runtime.block_on(StoreClient::connect(&gateway.grpc)) {
             Err(_) if begin.elapsed() < Duration::from_secs(10) => {
-                std::thread::sleep(Duration::from_millis(20))
+                std::thread::sleep(Duration::from_millis(20));
             }
             outcome => return outcome,
         }
