@@ -12,7 +12,7 @@
 //! | 3,000  | 2    | 34.6 M  | 0.32 s, 107 M/s, 4 MB   | 0.09 s, 4 MB | 0.42 s, 83 M/s, 5 MB   |
 //! | 3,000  | 4    | 69.1 M  | 0.63 s, 109 M/s, 5 MB   | 0.19 s, 5 MB | 0.81 s, 85 M/s, 5 MB   |
 //!
-//! Cost grows with samples alone, memory with neither. The budget is missed by an eighth on such a machine; a quiet one has yet to say.
+//! Cost grows with samples alone, memory with neither. The budget of 120 M samples/s is missed by a tenth.
 //!
 //! Run with `cargo bench -p sarsen-downsample --bench downsample`, or with `-- <series> <days>` for one block. Series are of five kinds in
 //! equal numbers, as in block's bench `chunk`; scrapes are 15 s apart.
