@@ -15,6 +15,7 @@
 //! | `blocks/` | the page of blocks and its API |
 //! | `compact/` | merges, coarsens and ages the blocks of a bucket, again and again, and shows what it does |
 //! | `receive/` | a request becomes commits, commits become a verdict |
+//! | `query/` | PromQL over stores: ask who knows, gather, merge, evaluate, answer |
 //! | `store/` | what a store is asked and what it answers, over gRPC |
 //! | `standalone/` | what only the one-process mode has |
 //! | `html` | the look of pages |
@@ -45,6 +46,9 @@ mod metrics;
 mod net;
 #[cfg(any(feature = "serve", feature = "tools"))]
 mod objstore;
+#[cfg(feature = "query")]
+#[allow(dead_code, reason = "those who ask come next")]
+mod query;
 #[cfg(feature = "receive")]
 pub mod receive;
 #[cfg(feature = "serve")]

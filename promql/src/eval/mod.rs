@@ -1,0 +1,3 @@
+//! Operators over whole series: each node is evaluated for all steps before its parent.
+
+mod window;

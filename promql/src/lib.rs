@@ -1,0 +1,31 @@
+//! PromQL: a query as a question, its needs, and its answer.
+//!
+//! Three steps, and nothing held open between them. [`parse`] makes a tree of positions out of text. [`prepare`] says what must be
+//! fetched to answer it over a grid of times: one [`Selection`] for each selector. [`Prepared::evaluate`] takes the series that were found and
+//! computes. The crate never fetches: no storage trait, no async, no clock; a [`Budget`] bounds what an evaluation may use and
+//! holds the flag by which its caller stops it.
+//!
+//! The rooms, in reading order: `parse` (text to tree), `plan` (tree to needs), `input` (what a caller hands in), `eval` (operators over
+//! whole series), `func` (one table of functions), `value`, `annotations`, `budget`.
+
+#![forbid(unsafe_code)]
+
+mod annotations;
+mod budget;
+mod error;
+#[allow(dead_code, reason = "evaluation comes next")]
+mod eval;
+mod func;
+mod input;
+mod parse;
+mod plan;
+mod value;
+
+pub use annotations::{Annotation, Annotations, Note, Severity};
+pub use budget::{Budget, Stop};
+pub use error::{Error, ParseError};
+pub use func::{Function, FunctionId, Repeat};
+pub use input::{InputSeries, Samples, SeriesData, SeriesSet};
+pub use parse::ast;
+pub use plan::{Hint, Selection};
+pub use value::{InstantSample, Point, RangeSeries, Value};

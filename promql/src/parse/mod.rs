@@ -1,0 +1,3 @@
+//! Text to tree: words, tree, grammar, checks, and text again.
+
+pub mod ast;

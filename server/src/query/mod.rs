@@ -1,0 +1,10 @@
+//! PromQL over stores: ask who knows, gather, merge, evaluate, answer.
+//!
+//! What is asked is a [`Store`](crate::store::Store): the endpoints of a querier behind one face, or the head and the bucket of this very process. Stores send
+//! encoded chunks in the order of their labels; this wing puts overlapping ones together, reads the aggregates that a function asks for,
+//! makes one series of several replicas, and hands them to `sarsen_promql`, which never asks back.
+
+mod gather;
+
+#[allow(unused_imports, reason = "those who ask come next")]
+pub(crate) use gather::{Gather, Replicas};
