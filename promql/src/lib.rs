@@ -13,7 +13,7 @@
 mod annotations;
 mod budget;
 mod error;
-#[allow(dead_code, reason = "evaluation comes next")]
+#[allow(dead_code, unused_imports, reason = "evaluation comes next")]
 mod eval;
 mod func;
 mod input;
