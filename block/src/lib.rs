@@ -95,7 +95,7 @@ pub use index::{
 };
 pub use labels::{
     Labels, LabelsBuilder, LabelsIter, LabelsRef, METRIC_NAME, MatchOp, Matcher, SeriesHash, SeriesHasher,
-    append_label, parse_selector, unquote,
+    append_label, parse_selector, quote, unquote,
 };
 pub use meta::{
     BlockFile, BlockId, BlockMeta, BlockStats, Compaction, FileHash, IndexStats, Parent, ThanosMeta,

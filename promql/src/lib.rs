@@ -10,18 +10,22 @@
 
 #![forbid(unsafe_code)]
 
+#[allow(dead_code, unused_imports, reason = "evaluation comes next")]
 mod annotations;
 mod budget;
 mod error;
 #[allow(dead_code, unused_imports, reason = "evaluation comes next")]
 mod eval;
+#[allow(dead_code, unused_imports, reason = "evaluation comes next")]
 mod func;
 mod input;
+#[allow(dead_code, reason = "evaluation comes next")]
+mod number;
 mod parse;
 mod plan;
 mod value;
 
-pub use annotations::{Annotation, Annotations, Note, Severity};
+pub use annotations::{Annotation, Annotations, Note, Repaired, Severity};
 pub use budget::{Budget, Stop};
 pub use error::{Error, ParseError};
 pub use func::{Function, FunctionId, Repeat};

@@ -19,6 +19,7 @@ use crate::error::Error;
 pub use hash::{SeriesHash, SeriesHasher};
 pub use matcher::{MatchOp, Matcher};
 pub use selector::{parse_selector, unquote};
+pub use text::quote;
 
 const LABEL_TAG: u8 = 0x0A;
 const NAME_TAG: u8 = 0x0A;

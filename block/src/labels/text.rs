@@ -17,7 +17,10 @@ pub(crate) fn plain_name(name: &[u8]) -> bool {
 }
 
 /// Writes `text` in double quotes, escaped as Go does.
-pub(crate) fn quote(out: &mut impl Write, text: &[u8]) -> fmt::Result {
+///
+/// # Errors
+/// Only those of `out`.
+pub fn quote(out: &mut impl Write, text: &[u8]) -> fmt::Result {
     out.write_char('"')?;
     for piece in text.utf8_chunks() {
         for c in piece.valid().chars() {

@@ -2,6 +2,8 @@
 
 use sarsen_block::{Histogram, Timestamp};
 
+use crate::ast::Extension;
+
 /// Samples of one series with `from < t <= to`, stale markers left out. Numbers and histograms stand apart, each by rising time.
 /// With `anchored` and `smoothed` there is more on either side, and the function looks at the bounds itself.
 #[derive(Debug, Clone, Copy)]
@@ -24,4 +26,6 @@ pub(crate) struct Window<'a> {
     pub(crate) to: Timestamp,
     /// The time of the step itself, offset and `@` not applied.
     pub(crate) at: Timestamp,
+    /// Whether and how the window was filled beyond its bounds.
+    pub(crate) extension: Option<Extension>,
 }

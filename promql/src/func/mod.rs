@@ -1,5 +1,51 @@
 //! The functions of the language: one table, and families by file.
+//!
+//! Functions over windows are asked for each series and step by [`range_function`]; those that make a number of a number by
+//! [`map_function`]. What looks at several series at once has a room and a signature of its own.
 
+pub(crate) mod clock;
+pub(crate) mod kahan;
+mod math;
+pub(crate) mod notes;
+mod over_time;
+pub(crate) mod quantile;
+mod rate;
+pub(crate) mod start;
 mod table;
 
+use crate::eval::Window;
+use crate::value::Point;
+pub(crate) use math::{MapFunction, keeps_nothing, map_function, scalar_function};
+use notes::Notes;
 pub use table::{Function, FunctionId, Repeat};
+
+/// Makes a point of the window of one series, which holds at least one sample, and of the scalar arguments of the step in their
+/// order; `None`: nothing at this step. The time of the point is the step's.
+pub(crate) type RangeFunction = fn(&Window<'_>, &[f64], &mut Notes<'_>) -> Option<Point>;
+
+/// The function of that kind, if it is one. `absent_over_time` is asked like `present_over_time`; the caller turns it round.
+pub(crate) fn range_function(id: FunctionId) -> Option<RangeFunction> {
+    use FunctionId as Id;
+    Some(match id {
+        Id::Rate => rate::rate,
+        Id::Increase => rate::increase,
+        Id::Delta => rate::delta,
+        Id::SumOverTime => over_time::sum,
+        Id::AvgOverTime => over_time::avg,
+        Id::CountOverTime => over_time::count,
+        Id::PresentOverTime | Id::AbsentOverTime => over_time::present,
+        Id::MinOverTime => over_time::min,
+        Id::MaxOverTime => over_time::max,
+        Id::FirstOverTime => over_time::first,
+        Id::LastOverTime => over_time::last,
+        Id::StddevOverTime => over_time::stddev,
+        Id::StdvarOverTime => over_time::stdvar,
+        Id::MadOverTime => over_time::mad,
+        Id::QuantileOverTime => over_time::quantile_at,
+        Id::TsOfFirstOverTime => over_time::ts_of_first,
+        Id::TsOfLastOverTime => over_time::ts_of_last,
+        Id::TsOfMinOverTime => over_time::ts_of_min,
+        Id::TsOfMaxOverTime => over_time::ts_of_max,
+        _ => return None,
+    })
+}
