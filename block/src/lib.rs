@@ -88,7 +88,7 @@ pub use chunkfile::{
 pub use error::{Advice, Corrupt, Error};
 #[cfg(any(test, feature = "files"))]
 pub use files::{Files, OpenFile};
-pub use histogram::{CUSTOM_BUCKETS, Counts, Histogram, ResetHint, Span};
+pub use histogram::{Bucket, CUSTOM_BUCKETS, Combined, Counts, Histogram, HistogramSum, ResetHint, Span};
 pub use index::{
     HeaderBuilder, IndexHeader, IndexReader, IndexSeries, IndexWriter, ListRun, Listed, Lists, Stage,
     SymbolTexts, Toc, WrittenIndex, read_series_entry, series_entry_len,

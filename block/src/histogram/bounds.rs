@@ -4,7 +4,7 @@
 //! become a zero threshold when histograms are added, so the table's digits are kept: the nearest double, less as many units in the
 //! last place as the table is off.
 
-use super::Histogram;
+use super::{CUSTOM_BUCKETS, Histogram};
 
 /// The schema that has all bounds of those from 0 on.
 const FINEST: i32 = 8;
@@ -36,6 +36,11 @@ pub(super) fn upper_bound(number: i64, schema: i32) -> f64 {
         None => 0,
     };
     scaled(f64::from_bits(nearest.to_bits().wrapping_add_signed(-off)), whole + 1)
+}
+
+/// Whether bucket `number` ends within a zero bucket of that width to either side; custom buckets do not.
+pub(super) fn lies_within(number: i64, schema: i32, threshold: f64) -> bool {
+    schema != CUSTOM_BUCKETS && upper_bound(number, schema) <= threshold
 }
 
 /// `fraction` times two to the power of `exponent`. Half of the exponent is applied at a time, for the whole of it may be out of range.

@@ -7,9 +7,18 @@
 
 mod arithmetic;
 mod bounds;
+mod bucket;
 mod check;
+mod combine;
 mod reduce;
+mod reset;
 mod side;
+mod sum;
+mod zero;
+
+pub use bucket::Bucket;
+pub use combine::Combined;
+pub use sum::HistogramSum;
 
 /// The schema of histograms whose bucket bounds are listed (Prometheus: `CustomBucketsSchema`).
 pub const CUSTOM_BUCKETS: i32 = -53;

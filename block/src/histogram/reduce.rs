@@ -41,7 +41,12 @@ fn reduce_deltas(spans: &[Span], buckets: &mut Vec<i64>, steps: u32) -> Vec<Span
 }
 
 /// Adds up the absolute `buckets` in `spans` that fall into one bucket `steps` schemas below, and gives the new spans.
-fn reduce<T: Copy>(spans: &[Span], buckets: &mut Vec<T>, steps: u32, add: impl Fn(T, T) -> T) -> Vec<Span> {
+pub(super) fn reduce<T: Copy>(
+    spans: &[Span],
+    buckets: &mut Vec<T>,
+    steps: u32,
+    add: impl Fn(T, T) -> T,
+) -> Vec<Span> {
     let mut reduced: Vec<Span> = Vec::new();
     let (mut kept, mut read) = (0, 0);
     let (mut number, mut last) = (0i32, 0i32);

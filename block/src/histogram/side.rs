@@ -5,15 +5,51 @@
 //! stay two.
 
 use super::Span;
+use super::sum::Compensated;
+
+/// What a bucket holds.
+pub(super) trait Count: Copy + From<f64> + From<Compensated> + Into<Compensated> {
+    /// Adds what another bucket holds.
+    fn add(&mut self, other: Self);
+
+    /// Both together.
+    fn plus(mut self, other: Self) -> Self {
+        self.add(other);
+        self
+    }
+
+    /// So many times as much.
+    fn times(self, factor: f64) -> Self;
+
+    /// Whether it holds nothing.
+    fn is_empty(&self) -> bool;
+}
+
+impl Count for f64 {
+    fn add(&mut self, other: Self) {
+        *self += other;
+    }
+
+    fn times(self, factor: f64) -> Self {
+        self * factor
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == 0.0
+    }
+}
 
 /// Spans and their buckets, to be changed.
-pub(super) struct Side<'a> {
+pub(super) struct Side<'a, C> {
     pub(super) spans: &'a mut Vec<Span>,
-    pub(super) buckets: &'a mut Vec<f64>,
+    pub(super) buckets: &'a mut Vec<C>,
 }
 
 /// The numbers and counts of the buckets in `spans`, as far as there are counts.
-pub(super) fn numbered<'a>(spans: &'a [Span], buckets: &'a [f64]) -> impl Iterator<Item = (i64, f64)> + 'a {
+pub(super) fn numbered<'a, C: Copy>(
+    spans: &'a [Span],
+    buckets: &'a [C],
+) -> impl Iterator<Item = (i64, C)> + 'a {
     let mut next = 0i64;
     let numbers = spans.iter().flat_map(move |span| {
         let first = next.wrapping_add(i64::from(span.offset));
@@ -21,6 +57,20 @@ pub(super) fn numbered<'a>(spans: &'a [Span], buckets: &'a [f64]) -> impl Iterat
         first..next
     });
     numbers.zip(buckets.iter().copied())
+}
+
+/// The same from the last bucket down.
+pub(super) fn numbered_down<'a, C: Copy>(
+    spans: &'a [Span],
+    buckets: &'a [C],
+) -> impl Iterator<Item = (i64, C)> + 'a {
+    let mut end = spans.iter().map(|span| i64::from(span.offset) + i64::from(span.length)).sum::<i64>();
+    let numbers = spans.iter().rev().flat_map(move |span| {
+        let (first, behind) = (end - i64::from(span.length), end);
+        end = first - i64::from(span.offset);
+        (first..behind).rev()
+    });
+    numbers.zip(buckets.iter().rev().copied())
 }
 
 /// A span that a walk stands at.
@@ -33,9 +83,9 @@ struct Place {
     at: usize,
 }
 
-impl Side<'_> {
+impl<C: Count> Side<'_, C> {
     /// Adds `others`, whose numbers rise.
-    pub(super) fn add(&mut self, others: impl Iterator<Item = (i64, f64)>) {
+    pub(super) fn add(&mut self, others: impl Iterator<Item = (i64, C)>) {
         let mut place = None;
         for (number, count) in others {
             if self.spans.first().is_none_or(|first| i64::from(first.offset) > number) {
@@ -49,7 +99,7 @@ impl Side<'_> {
     }
 
     /// Adds a bucket that lies before all others.
-    fn add_before(&mut self, number: i64, count: f64) {
+    fn add_before(&mut self, number: i64, count: C) {
         self.buckets.insert(0, count);
         let offset = number as i32;
         if let Some(first) = self.spans.first_mut() {
@@ -63,7 +113,7 @@ impl Side<'_> {
     }
 
     /// Adds a bucket that does not lie before `place`, and tells the span in or behind which it came to lie.
-    fn add_from(&mut self, mut place: Place, number: i64, count: f64) -> Place {
+    fn add_from(&mut self, mut place: Place, number: i64, count: C) -> Place {
         let mut length = self.spans.get(place.span).map_or(0, |span| span.length);
         while let Some(next) = self.spans.get(place.span + 1) {
             let first = place.first + i64::from(length) + i64::from(next.offset);
@@ -76,7 +126,7 @@ impl Side<'_> {
         let into = number - place.first;
         if into < i64::from(length) {
             if let Some(bucket) = self.buckets.get_mut(place.at.saturating_add(into as usize)) {
-                *bucket += count;
+                bucket.add(count);
             }
             return place;
         }
@@ -110,7 +160,14 @@ impl Side<'_> {
 
     /// Leaves out empty buckets; what touches comes to lie in one span.
     pub(super) fn compact(&mut self) {
-        let kept: Vec<_> = numbered(self.spans, self.buckets).filter(|&(_, count)| count != 0.0).collect();
+        let compact = self.spans.iter().all(|span| span.length > 0)
+            && self.spans.iter().skip(1).all(|span| span.offset > 0)
+            && !self.buckets.iter().any(C::is_empty);
+        if compact {
+            return;
+        }
+        let kept: Vec<_> =
+            numbered(self.spans, self.buckets).filter(|(_, count)| !count.is_empty()).collect();
         self.spans.clear();
         self.buckets.clear();
         let mut next = 0i64;

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::super::bounds::upper_bound;
+use super::super::side::numbered;
+use super::super::{CUSTOM_BUCKETS, Span};
 use super::*;
 
 type Buckets = BTreeMap<i64, f64>;
