@@ -18,6 +18,8 @@ mod error;
 mod eval;
 #[allow(dead_code, unused_imports, reason = "evaluation comes next")]
 mod func;
+#[allow(dead_code, unused_imports, reason = "evaluation comes next")]
+mod histogram;
 mod input;
 #[allow(dead_code, reason = "evaluation comes next")]
 mod number;
