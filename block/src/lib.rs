@@ -106,6 +106,7 @@ pub use postings::{
     join_postings, select_postings,
 };
 pub use reader::{Block, BlockChunkSet, SeriesReader};
+pub use regex::Rewriter;
 pub use rewrite::{Ancestry, RewriteOptions, Rewritten, rewrite};
 pub use sample::{NORMAL_NAN_BITS, STALE_NAN_BITS, Sample, SampleIter, Value, is_stale};
 pub use series::{

@@ -4,7 +4,8 @@
 //! `{,3}` is text). The matching is `regex-automata`'s, linear in the length of the value. Expressions whose values can be
 //! listed, and literals with gaps such as `.*`, `prefix.*` and `.*part.*`, never reach an automaton.
 //!
-//! Values are bytes. Go sees each byte that is not UTF-8 as one character U+FFFD; so do we. Nothing here captures.
+//! Values are bytes. Go sees each byte that is not UTF-8 as one character U+FFFD; so do we. A [`Pattern`] does not capture; a
+//! [`Rewriter`] does.
 
 mod class;
 mod fold;
@@ -12,6 +13,7 @@ mod glob;
 mod literals;
 mod node;
 mod read;
+mod rewriter;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,7 @@ use self::node::Node;
 use self::read::{Fault, TOO_LARGE};
 use self::shape::{Piece, Run};
 use crate::error::Error;
+pub use rewriter::Rewriter;
 
 /// Bytes that an automaton may take. The classes of Unicode are large in UTF-8: `\pL{1000}` does not fit.
 const MAX_AUTOMATON: usize = 32 << 20;
@@ -56,10 +59,7 @@ impl Pattern {
     }
 
     fn compile(text: &[u8]) -> Result<Self, Fault> {
-        let text = std::str::from_utf8(text).map_err(|error| {
-            let rest = text.get(error.valid_up_to()..).unwrap_or_default();
-            Fault::new("invalid UTF-8", String::from_utf8_lossy(rest))
-        })?;
+        let text = valid(text)?;
         let node = read::read(text)?;
         let prefix = shape::prefix(&node).into();
         let plan = match shape::runs(&node, text.len()) {
@@ -138,6 +138,13 @@ impl Plan {
         }
         (runs.len() <= MAX_GLOBS).then(|| Self::Globs(runs.into_iter().map(Glob::new).collect()))
     }
+}
+
+fn valid(text: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(text).map_err(|error| {
+        let rest = text.get(error.valid_up_to()..).unwrap_or_default();
+        Fault::new("invalid UTF-8", String::from_utf8_lossy(rest))
+    })
 }
 
 fn automaton(node: &Node, text: &str) -> Result<Regex, Fault> {

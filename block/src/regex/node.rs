@@ -1,18 +1,18 @@
 //! An expression as a tree, and its way into the form that the automata are built from.
 //!
-//! A tree is at most [`MAX_HEIGHT`] high, so walking it by recursion is safe. Groups leave no node: nothing here captures.
-//! Whether a repetition is greedy does not matter for a match of the whole value, so it is not kept.
+//! A tree is at most [`MAX_HEIGHT`] high, so walking it by recursion is safe. Groups leave a node only where the reader was asked to keep
+//! them; only for those does it matter whether a repetition is greedy.
 
 use std::collections::VecDeque;
 
-use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, Look, Repetition};
+use regex_syntax::hir::{Capture, Class, ClassUnicode, ClassUnicodeRange, Hir, Look, Repetition};
 
 use super::fold;
 
 /// The highest tree that Go's reader accepts, with its way of counting.
 pub(super) const MAX_HEIGHT: u32 = 1000;
 
-/// An expression without groups.
+/// An expression.
 #[derive(Debug, Clone)]
 pub(super) enum Node {
     /// The empty text.
@@ -26,7 +26,9 @@ pub(super) enum Node {
     /// A place between characters.
     Look(Look),
     /// A node again and again; `max` of `None` is without end.
-    Repeat { min: u32, max: Option<u32>, node: Box<Node> },
+    Repeat { min: u32, max: Option<u32>, greedy: bool, node: Box<Node> },
+    /// What the group of this number, from 1, matches is remembered.
+    Group { number: u32, node: Box<Node> },
     /// One after the other.
     Concat(VecDeque<Node>),
     /// One of these.
@@ -50,14 +52,15 @@ impl Term {
         Self { node, height: 1, captured: false, copies: 0 }
     }
 
-    /// The term as often as `min` to `max` says. `counted` tells `x{1,2}` from `x*`, `x+` and `x?`.
-    pub(super) fn repeat(self, min: u32, max: Option<u32>, counted: bool) -> Self {
+    /// The term as often as `times` says. `counted` tells `x{1,2}` from `x*`, `x+` and `x?`.
+    pub(super) fn repeat(self, times: Times, counted: bool) -> Self {
+        let Times { min, max, greedy } = times;
         let copies = match (counted, max.unwrap_or(min)) {
             (true, 0) if max.is_some() => 0,
             (false, _) | (true, 0) => self.copies,
             (true, most) => most.saturating_mul(self.copies.max(1)),
         };
-        let node = Node::Repeat { min, max, node: Box::new(self.node) };
+        let node = Node::Repeat { min, max, greedy, node: Box::new(self.node) };
         Self { node, height: self.height + 1, captured: false, copies }
     }
 
@@ -92,6 +95,14 @@ impl Term {
         };
         Self { node, height: height + 1, captured: false, copies }
     }
+}
+
+/// How often, and whether rather often than seldom.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    pub(super) min: u32,
+    pub(super) max: Option<u32>,
+    pub(super) greedy: bool,
 }
 
 /// The two kinds of lists.
@@ -136,8 +147,11 @@ pub(super) fn lower(node: &Node) -> Hir {
             Hir::class(Class::Unicode(all))
         }
         Node::Look(look) => Hir::look(*look),
-        Node::Repeat { min, max, node } => {
-            Hir::repetition(Repetition { min: *min, max: *max, greedy: true, sub: Box::new(lower(node)) })
+        Node::Repeat { min, max, greedy, node } => {
+            Hir::repetition(Repetition { min: *min, max: *max, greedy: *greedy, sub: Box::new(lower(node)) })
+        }
+        Node::Group { number, node } => {
+            Hir::capture(Capture { index: *number, name: None, sub: Box::new(lower(node)) })
         }
         Node::Concat(nodes) => Hir::concat(nodes.iter().map(lower).collect()),
         Node::Alternate(nodes) => Hir::alternation(nodes.iter().map(lower).collect()),

@@ -7,7 +7,7 @@
 use regex_syntax::hir::{ClassUnicode, Look};
 
 use super::class::{Members, perl_class, posix_class, unicode_class};
-use super::node::{List, MAX_HEIGHT, Node, Term};
+use super::node::{List, MAX_HEIGHT, Node, Term, Times};
 
 /// The greatest count in `{n,m}`, nested counts multiplied.
 const MAX_COPIES: u32 = 1000;
@@ -47,12 +47,14 @@ const UNEXPECTED_PAREN: &str = "unexpected )";
 pub(super) const TOO_DEEP: &str = "expression nests too deeply";
 pub(super) const TOO_LARGE: &str = "expression too large";
 
-/// What `(?ims)` switches. `U` only changes who is greedy, which is nothing here.
+/// What `(?imsU)` switches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Flags {
     fold: bool,
     lines: bool,
     dot_newline: bool,
+    /// Whether repetitions are lazy without a question mark, and greedy with one.
+    lazy: bool,
 }
 
 /// An open parenthesis, or the whole text.
@@ -64,13 +66,14 @@ struct Group {
     terms: Vec<Term>,
     /// Whether the last term is a literal that the next character may join.
     open: bool,
-    captures: bool,
+    /// The number of a capturing group.
+    captures: Option<u32>,
     /// Flags outside.
     outside: Flags,
 }
 
 impl Group {
-    const fn new(captures: bool, outside: Flags) -> Self {
+    const fn new(captures: Option<u32>, outside: Flags) -> Self {
         Self { branches: Vec::new(), terms: Vec::new(), open: false, captures, outside }
     }
 }
@@ -85,13 +88,24 @@ struct Reader<'a> {
     ranges: usize,
     /// Whether a `:]` may still come: without this, looking for it again and again would take quadratic time.
     may_name: bool,
+    /// Names of the capturing groups that were opened, empty if they have none.
+    names: Vec<Box<str>>,
+    /// Whether groups leave nodes.
+    keep_groups: bool,
 }
 
 /// Reads `text`; `.` matches newlines unless a flag in the text says otherwise.
 pub(super) fn read(text: &str) -> Result<Node, Fault> {
-    let flags = Flags { fold: false, lines: false, dot_newline: true };
-    let group = Group::new(false, flags);
-    let mut reader = Reader { text, rest: text, flags, outer: Vec::new(), group, ranges: 0, may_name: true };
+    Ok(read_groups(text, false)?.0)
+}
+
+/// The same; if `keep_groups`, the node remembers its groups. With it the groups' names, empty for those without.
+pub(super) fn read_groups(text: &str, keep_groups: bool) -> Result<(Node, Vec<Box<str>>), Fault> {
+    let flags = Flags { fold: false, lines: false, dot_newline: true, lazy: false };
+    let group = Group::new(None, flags);
+    let (outer, names) = (Vec::new(), Vec::new());
+    let mut reader =
+        Reader { text, rest: text, flags, outer, group, ranges: 0, may_name: true, names, keep_groups };
     // The text from the repetition that was just read, if one was.
     let mut last_repeat: Option<&str> = None;
     while let Some(&byte) = reader.rest.as_bytes().first() {
@@ -109,7 +123,7 @@ pub(super) fn read(text: &str) -> Result<Node, Fault> {
     }
     // Prometheus puts the expression between anchors, in a list.
     let anchored = whole.height + u32::from(whole.captured || !matches!(whole.node, Node::Concat(_)));
-    if anchored > MAX_HEIGHT { Err(Fault::new(TOO_DEEP, text)) } else { Ok(whole.node) }
+    if anchored > MAX_HEIGHT { Err(Fault::new(TOO_DEEP, text)) } else { Ok((whole.node, reader.names)) }
 }
 
 impl<'a> Reader<'a> {
@@ -132,7 +146,7 @@ impl<'a> Reader<'a> {
     fn element(&mut self, byte: u8) -> Result<(), Fault> {
         match byte {
             b'(' if self.rest.as_bytes().get(1) == Some(&b'?') => return self.question_group(),
-            b'(' => self.open_group(true),
+            b'(' => self.open_group(Some("")),
             b')' => return self.close_group(),
             b'|' => self.next_alternative()?,
             b'[' => return self.brackets(),
@@ -213,8 +227,10 @@ impl<'a> Reader<'a> {
             }
         };
         self.skip(1);
+        let mut greedy = !self.flags.lazy;
         if self.rest.starts_with('?') {
             self.skip(1);
+            greedy = !greedy;
         }
         if let Some(last) = last {
             return Err(Fault::new(BAD_REPEAT, self.since(last)));
@@ -223,7 +239,7 @@ impl<'a> Reader<'a> {
             return Err(Fault::new(NOTHING_TO_REPEAT, self.since(start)));
         };
         let counted = byte == b'{';
-        let term = term.repeat(min, max, counted);
+        let term = term.repeat(Times { min, max, greedy }, counted);
         let large = counted && (min >= 2 || max.is_some_and(|max| max >= 2)) && term.copies > MAX_COPIES;
         self.push_term(term)?;
         if large { Err(Fault::new(BAD_COUNT, self.since(start))) } else { Ok(Some(start)) }
@@ -241,7 +257,12 @@ impl<'a> Reader<'a> {
         self.group.terms.pop()
     }
 
-    fn open_group(&mut self, captures: bool) {
+    /// Opens a group; one that captures has a name, which may be empty.
+    fn open_group(&mut self, captures: Option<&str>) {
+        let captures = captures.map(|name| {
+            self.names.push(name.into());
+            u32::try_from(self.names.len()).unwrap_or(u32::MAX)
+        });
         let inner = Group::new(captures, self.flags);
         self.outer.push(std::mem::replace(&mut self.group, inner));
     }
@@ -270,9 +291,12 @@ impl<'a> Reader<'a> {
         };
         let inner = std::mem::replace(&mut self.group, outer);
         self.flags = inner.outside;
-        if inner.captures {
+        if let Some(number) = inner.captures {
             term.height += 1;
             term.captured = true;
+            if self.keep_groups {
+                term.node = Node::Group { number, node: Box::new(term.node) };
+            }
         }
         self.skip(1);
         self.push_term(term)
@@ -295,7 +319,7 @@ impl<'a> Reader<'a> {
             if name.is_empty() || !name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric()) {
                 return Err(Fault::new(BAD_NAME, self.since(start)));
             }
-            self.open_group(true);
+            self.open_group(Some(name));
             return Ok(());
         }
         self.skip(2);
@@ -306,14 +330,14 @@ impl<'a> Reader<'a> {
                 'i' => flags.fold = on,
                 'm' => flags.lines = on,
                 's' => flags.dot_newline = on,
-                'U' => {}
+                'U' => flags.lazy = on,
                 '-' if on => {
                     (on, seen) = (false, false);
                     continue;
                 }
                 ':' | ')' if on || seen => {
                     if c == ':' {
-                        self.open_group(false);
+                        self.open_group(None);
                     }
                     self.flags = flags;
                     return Ok(());

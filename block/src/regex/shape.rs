@@ -64,11 +64,12 @@ fn expand_one(node: &Node, budget: usize) -> Option<Vec<Run>> {
         }
         Node::Class(class) => of_class(class)?,
         Node::AnyChar | Node::Look(_) => return None,
-        Node::Repeat { min, max: None, node } if matches!(**node, Node::AnyChar) => {
+        Node::Group { node, .. } => expand_one(node, budget)?,
+        Node::Repeat { min, max: None, node, .. } if matches!(**node, Node::AnyChar) => {
             vec![vec![Piece::Gap(*min)]]
         }
         Node::Repeat { max: None, .. } => return None,
-        Node::Repeat { min, max: Some(max), node } => expand_repeat(*min, *max, node, budget)?,
+        Node::Repeat { min, max: Some(max), node, .. } => expand_repeat(*min, *max, node, budget)?,
         Node::Concat(nodes) => expand(&nodes.iter().collect::<Vec<_>>(), budget)?,
         Node::Alternate(nodes) => {
             let mut all = Vec::new();
