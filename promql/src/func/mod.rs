@@ -3,18 +3,26 @@
 //! Functions over windows are asked for each series and step by [`range_function`]; those that make a number of a number by
 //! [`map_function`]. What looks at several series at once has a room and a signature of its own.
 
+mod absence;
 pub(crate) mod clock;
+mod info;
 pub(crate) mod kahan;
+mod label;
 mod math;
+mod natural;
 pub(crate) mod notes;
+mod order;
 mod over_time;
+pub(crate) mod pattern_sort;
 pub(crate) mod quantile;
 mod rate;
+pub(crate) mod scalars;
 pub(crate) mod start;
 mod table;
 
-use crate::eval::Window;
+use crate::eval::{VectorFunction, Window};
 use crate::value::Point;
+pub(crate) use info::{InfoJoin, info};
 pub(crate) use math::{MapFunction, keeps_nothing, map_function, scalar_function};
 use notes::Notes;
 pub use table::{Function, FunctionId, Repeat};
@@ -46,6 +54,22 @@ pub(crate) fn range_function(id: FunctionId) -> Option<RangeFunction> {
         Id::TsOfLastOverTime => over_time::ts_of_last,
         Id::TsOfMinOverTime => over_time::ts_of_min,
         Id::TsOfMaxOverTime => over_time::ts_of_max,
+        _ => return None,
+    })
+}
+
+/// The function over a whole vector of that kind, if it is one. `absent_over_time` wants the vector of `present_over_time`; [`info`] has a
+/// signature of its own.
+pub(crate) fn vector_function(id: FunctionId) -> Option<VectorFunction> {
+    use FunctionId as Id;
+    Some(match id {
+        Id::Absent | Id::AbsentOverTime => absence::absent,
+        Id::LabelReplace => label::label_replace,
+        Id::LabelJoin => label::label_join,
+        Id::Sort | Id::SortDesc => order::sort,
+        Id::SortByLabel | Id::SortByLabelDesc => order::sort_by_label,
+        Id::Scalar => scalars::scalar,
+        Id::Vector => scalars::vector,
         _ => return None,
     })
 }
