@@ -4,16 +4,20 @@ use crate::ast::Place;
 
 /// What is wrong with a query's text, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{line}:{column}: parse error: {message}")]
+#[error("{}: parse error: {message}", position(*line, *column))]
 pub struct ParseError {
     /// Prometheus' own words.
     pub message: String,
     /// Where.
     pub place: Place,
-    /// The line, from 1; 0 if the place is not known.
+    /// The line, from 1; 0 if there is no text to count in.
     pub line: u32,
     /// The column in it in bytes, from 1.
     pub column: u32,
+}
+
+fn position(line: u32, column: u32) -> String {
+    if line == 0 { "unknown position".to_owned() } else { format!("{line}:{column}") }
 }
 
 /// Why a query has no answer.

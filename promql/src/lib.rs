@@ -32,6 +32,6 @@ pub use budget::{Budget, Stop};
 pub use error::{Error, ParseError};
 pub use func::{Function, FunctionId, Repeat};
 pub use input::{InputSeries, Samples, SeriesData, SeriesSet};
-pub use parse::ast;
+pub use parse::{MAX_DEPTH, ParseOptions, ast, parse, parse_selector};
 pub use plan::{Hint, Selection};
 pub use value::{InstantSample, Point, RangeSeries, Value};

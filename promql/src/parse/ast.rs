@@ -16,6 +16,18 @@ pub struct Place {
     pub end: u32,
 }
 
+impl Place {
+    /// Where it starts in `text`: the line and the byte in the line, both from 1, as messages tell it.
+    pub fn line_and_column(self, text: &str) -> (u32, u32) {
+        let start = usize::try_from(self.start).unwrap_or(usize::MAX).min(text.len());
+        let before = text.as_bytes().get(..start).unwrap_or_default();
+        let breaks = before.iter().filter(|byte| **byte == b'\n').count();
+        let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let counted = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        (counted(breaks + 1), counted(start - line_start + 1))
+    }
+}
+
 /// What an expression evaluates to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ValueType {
@@ -58,6 +70,25 @@ pub struct Expr {
     pub kind: ExprKind,
     /// Where it stands.
     pub place: Place,
+}
+
+impl Expr {
+    /// What it evaluates to. The type of an operator is that of its operands, so this may look at the whole tree.
+    pub fn value_type(&self) -> ValueType {
+        match &self.kind {
+            ExprKind::Number(_) => ValueType::Scalar,
+            ExprKind::String(_) => ValueType::String,
+            ExprKind::Vector(_) | ExprKind::Aggregate(_) => ValueType::Vector,
+            ExprKind::Matrix(_) | ExprKind::Subquery(_) => ValueType::Matrix,
+            ExprKind::Call(call) => call.function.returns,
+            ExprKind::Unary { expr, .. } | ExprKind::Paren(expr) => expr.value_type(),
+            ExprKind::Binary(binary) => {
+                let scalars =
+                    [&binary.left, &binary.right].map(|side| side.value_type() == ValueType::Scalar);
+                if scalars == [true, true] { ValueType::Scalar } else { ValueType::Vector }
+            }
+        }
+    }
 }
 
 /// What a node can be.
@@ -156,6 +187,21 @@ pub enum ArithmeticOp {
     Atan2,
 }
 
+impl ArithmeticOp {
+    /// As written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Add => "+",
+            Self::Sub => "-",
+            Self::Mul => "*",
+            Self::Div => "/",
+            Self::Mod => "%",
+            Self::Pow => "^",
+            Self::Atan2 => "atan2",
+        }
+    }
+}
+
 /// `@ ...`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum At {
@@ -183,6 +229,16 @@ pub enum Extension {
     Anchored,
     /// `smoothed`.
     Smoothed,
+}
+
+impl Extension {
+    /// As written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Anchored => "anchored",
+            Self::Smoothed => "smoothed",
+        }
+    }
 }
 
 /// Which series, and at which time.
@@ -253,6 +309,36 @@ pub enum AggregateOp {
     CountValues,
 }
 
+impl AggregateOp {
+    /// As written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sum => "sum",
+            Self::Avg => "avg",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::Count => "count",
+            Self::Group => "group",
+            Self::Stddev => "stddev",
+            Self::Stdvar => "stdvar",
+            Self::Topk => "topk",
+            Self::Bottomk => "bottomk",
+            Self::Limitk => "limitk",
+            Self::LimitRatio => "limit_ratio",
+            Self::Quantile => "quantile",
+            Self::CountValues => "count_values",
+        }
+    }
+
+    /// Whether it takes an argument before the expression.
+    pub const fn takes_parameter(self) -> bool {
+        matches!(
+            self,
+            Self::Topk | Self::Bottomk | Self::Limitk | Self::LimitRatio | Self::Quantile | Self::CountValues
+        )
+    }
+}
+
 /// How series are put into groups.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Grouping {
@@ -290,6 +376,19 @@ pub enum BinaryOp {
     Set(SetOp),
 }
 
+impl BinaryOp {
+    /// As written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Arithmetic(op) => op.name(),
+            Self::Compare(op) => op.name(),
+            Self::TrimUpper => "</",
+            Self::TrimLower => ">/",
+            Self::Set(op) => op.name(),
+        }
+    }
+}
+
 /// Comparisons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is its sign")]
@@ -302,6 +401,20 @@ pub enum CompareOp {
     LessOrEqual,
 }
 
+impl CompareOp {
+    /// As written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Equal => "==",
+            Self::NotEqual => "!=",
+            Self::Greater => ">",
+            Self::Less => "<",
+            Self::GreaterOrEqual => ">=",
+            Self::LessOrEqual => "<=",
+        }
+    }
+}
+
 /// Operators between sets of series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is its word")]
@@ -309,6 +422,17 @@ pub enum SetOp {
     And,
     Or,
     Unless,
+}
+
+impl SetOp {
+    /// As written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::And => "and",
+            Self::Or => "or",
+            Self::Unless => "unless",
+        }
+    }
 }
 
 /// How many series of one side go with one of the other.
