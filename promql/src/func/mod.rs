@@ -4,8 +4,11 @@
 //! [`map_function`]. What looks at several series at once has a room and a signature of its own.
 
 mod absence;
+mod changing;
 pub(crate) mod clock;
+mod extended;
 mod info;
+mod instant;
 pub(crate) mod kahan;
 mod label;
 mod math;
@@ -19,6 +22,9 @@ mod rate;
 pub(crate) mod scalars;
 pub(crate) mod start;
 mod table;
+#[cfg(test)]
+mod tests;
+mod trend;
 
 use crate::eval::{VectorFunction, Window};
 use crate::value::Point;
@@ -38,6 +44,13 @@ pub(crate) fn range_function(id: FunctionId) -> Option<RangeFunction> {
         Id::Rate => rate::rate,
         Id::Increase => rate::increase,
         Id::Delta => rate::delta,
+        Id::Irate => instant::irate,
+        Id::Idelta => instant::idelta,
+        Id::Changes => changing::changes,
+        Id::Resets => changing::resets,
+        Id::Deriv => trend::deriv,
+        Id::PredictLinear => trend::predict_linear,
+        Id::DoubleExponentialSmoothing => trend::double_exponential_smoothing,
         Id::SumOverTime => over_time::sum,
         Id::AvgOverTime => over_time::avg,
         Id::CountOverTime => over_time::count,

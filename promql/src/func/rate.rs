@@ -5,6 +5,7 @@
 
 use sarsen_block::Timestamp;
 
+use super::extended;
 use super::notes::{Notes, Spot};
 use super::start::{began_anew, overlaps};
 use crate::annotations::Note;
@@ -37,7 +38,10 @@ fn of_kind(window: &Window<'_>, kind: Kind, notes: &mut Notes<'_>) -> Option<Poi
         notes.of_metric(Note::mixed_floats_histograms, Spot::Argument(0));
         return None;
     }
-    of_floats(window, kind, notes)
+    match window.extension {
+        None => of_floats(window, kind, notes),
+        Some(_) => extended::of_floats(window, kind),
+    }
 }
 
 fn of_floats(window: &Window<'_>, kind: Kind, notes: &mut Notes<'_>) -> Option<Point> {
@@ -61,10 +65,10 @@ fn of_floats(window: &Window<'_>, kind: Kind, notes: &mut Notes<'_>) -> Option<P
 fn corrected(window: &Window<'_>, mut value: f64, notes: &mut Notes<'_>) -> f64 {
     if window.starts.is_empty() {
         for pair in window.floats.windows(2) {
-            if let [before, after] = pair {
-                if after < before {
-                    value += before;
-                }
+            if let [before, after] = pair
+                && after < before
+            {
+                value += before;
             }
         }
         return value;
