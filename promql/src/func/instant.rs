@@ -2,6 +2,7 @@
 
 use sarsen_block::Timestamp;
 
+use super::histogram::{Stamped, instant};
 use super::notes::{Notes, Spot};
 use super::start::began_anew;
 use crate::annotations::Note;
@@ -46,7 +47,12 @@ fn of_last_two(window: &Window<'_>, is_rate: bool, notes: &mut Notes<'_>) -> Opt
             }
             Some(Point::Float(result))
         }
-        (Place::Histogram(_), Place::Histogram(_)) => None,
+        (Place::Histogram(earlier), Place::Histogram(at)) => {
+            let stamped = |last: Last, at: usize| {
+                window.histograms.get(at).map(|histogram| Stamped { start: last.start, t: last.t, histogram })
+            };
+            instant([stamped(before, earlier)?, stamped(now, at)?], is_rate, notes)
+        }
         _ => {
             notes.of_metric(Note::mixed_floats_histograms, Spot::List);
             None

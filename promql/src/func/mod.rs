@@ -7,11 +7,12 @@ mod absence;
 mod changing;
 pub(crate) mod clock;
 mod extended;
+mod histogram;
 mod info;
 mod instant;
 pub(crate) mod kahan;
 mod label;
-mod math;
+pub(crate) mod math;
 mod natural;
 pub(crate) mod notes;
 mod order;
@@ -28,6 +29,7 @@ mod trend;
 
 use crate::eval::{VectorFunction, Window};
 use crate::value::Point;
+pub(crate) use histogram::{histogram_function, interpolate_at};
 pub(crate) use info::{InfoJoin, info};
 pub(crate) use math::{MapFunction, keeps_nothing, map_function, scalar_function};
 use notes::Notes;
@@ -77,6 +79,9 @@ pub(crate) fn vector_function(id: FunctionId) -> Option<VectorFunction> {
     use FunctionId as Id;
     Some(match id {
         Id::Absent | Id::AbsentOverTime => absence::absent,
+        Id::HistogramQuantile => histogram::vector::quantile,
+        Id::HistogramQuantiles => histogram::vector::quantiles,
+        Id::HistogramFraction => histogram::vector::fraction,
         Id::LabelReplace => label::label_replace,
         Id::LabelJoin => label::label_join,
         Id::Sort | Id::SortDesc => order::sort,

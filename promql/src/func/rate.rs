@@ -6,6 +6,7 @@
 use sarsen_block::Timestamp;
 
 use super::extended;
+use super::histogram;
 use super::notes::{Notes, Spot};
 use super::start::{began_anew, overlaps};
 use crate::annotations::Note;
@@ -38,9 +39,11 @@ fn of_kind(window: &Window<'_>, kind: Kind, notes: &mut Notes<'_>) -> Option<Poi
         notes.of_metric(Note::mixed_floats_histograms, Spot::Argument(0));
         return None;
     }
-    match window.extension {
-        None => of_floats(window, kind, notes),
-        Some(_) => extended::of_floats(window, kind),
+    match (window.extension, window.histograms.is_empty()) {
+        (None, true) => of_floats(window, kind, notes),
+        (Some(_), true) => extended::of_floats(window, kind),
+        (None, false) => histogram::rate::of_histograms(window, kind, notes),
+        (Some(_), false) => histogram::extended::of_histograms(window, kind, notes),
     }
 }
 
