@@ -8,6 +8,7 @@ use std::sync::Arc;
 use sarsen_block::{Histogram, Labels, Timestamp};
 
 use crate::Point;
+use crate::histogram::weight;
 
 /// The times at which a node is evaluated: `start`, `start + step`, ... up to `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +135,18 @@ impl Column {
     /// Steps and numbers, by step.
     pub(crate) fn iter_floats(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
         self.floats.iter().copied().enumerate().filter(|(step, _)| self.present.has(*step))
+    }
+
+    /// What it takes in memory, roughly.
+    pub(crate) fn bytes(&self) -> u64 {
+        let words = match &self.present {
+            Presence::All => 0,
+            Presence::Some(words) => words.len(),
+        };
+        let labels = self.labels.as_ref().as_ref().as_bytes().len();
+        // A histogram that several columns share counts for each.
+        let histograms: u64 = self.histograms.iter().map(|(_, one)| 16 + 16 * weight(one)).sum();
+        (size_of::<Self>() + labels + 8 * (self.floats.len() + words)) as u64 + histograms
     }
 
     /// Its histograms are left out.

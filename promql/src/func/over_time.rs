@@ -3,7 +3,6 @@
 
 use sarsen_block::Timestamp;
 
-use super::histogram;
 use super::kahan::Kahan;
 use super::notes::{Notes, Spot};
 use super::quantile::quantile;
@@ -42,8 +41,7 @@ pub(super) fn sum(window: &Window<'_>, _: &[f64], notes: &mut Notes<'_>) -> Opti
         return None;
     }
     if window.floats.is_empty() {
-        let sum = histogram::over_time::sum(window.histograms, notes)?;
-        return Some(Point::Histogram(Box::new(sum)));
+        return None;
     }
     Some(Point::Float(sum_of(window.floats)))
 }
@@ -60,8 +58,7 @@ pub(super) fn avg(window: &Window<'_>, _: &[f64], notes: &mut Notes<'_>) -> Opti
         return None;
     }
     if window.floats.is_empty() {
-        let mean = histogram::over_time::mean(window.histograms, notes)?;
-        return Some(Point::Histogram(Box::new(mean)));
+        return None;
     }
     mean_of(window.floats).map(Point::Float)
 }
