@@ -9,6 +9,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use sarsen_benches::storeapi::{Frame, SeriesRequest, StoreClient};
 use sarsen_benches::{Fleet, Shipper};
@@ -249,4 +250,48 @@ async fn a_half_uploaded_block_is_served_when_it_is_whole() {
     })
     .await;
     assert_eq!(ask(&client, &after, 4, "with all").await, (15, 15));
+}
+
+/// Asks for all of a day, warnings wanted; whether something was said to be missing. An answer comes before a querier loses patience.
+async fn told_in_time(client: &StoreClient, what: &str, node: &Node) -> bool {
+    let wanted = request(random::START, random::START + 86_400_000, vec![matcher("nosuch", "=", "")]);
+    let answer = tokio::time::timeout(Duration::from_secs(30), client.series(&wanted)).await;
+    let answer = answer.unwrap_or_else(|_| panic!("{what}: no answer\n{}", node.log()));
+    let frames = answer.series().unwrap();
+    let warned = frames.iter().any(|frame| matches!(frame.frame, Some(Frame::Warning(_))));
+    warned || answer.failure.is_some()
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_a_gateway_stays_up_says_so_and_starts_and_recovers_when_it_is_back() {
+    for silent in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let (bucket, config, weather) = behind_s3(dir.path(), 71).await;
+        let model = Model::read(&bucket);
+        let arguments = ["--index-cache-size=0", "--sync-block-duration=1s"];
+        let away = if silent { &weather.silent } else { &weather.down };
+        let node = Node::store(dir.path(), &config, &arguments).await;
+        let client = node.client().await;
+        assert_eq!(ask(&client, &model, 5, "well").await, (15, 15), "{}", node.log());
+        away.store(true, Ordering::SeqCst);
+        for round in 0..2 {
+            assert!(
+                told_in_time(&client, "away", &node).await,
+                "round {round}: nothing was said to be missing"
+            );
+            let healthy = reqwest::get(format!("{}/-/healthy", node.admin)).await.unwrap().status();
+            assert!(healthy.is_success());
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+        }
+        // A restart meanwhile: it knows its blocks and has their headers.
+        node.kill();
+        let node = Node::store(dir.path(), &config, &arguments).await;
+        let client = node.client().await;
+        assert!(told_in_time(&client, "started while away", &node).await);
+        away.store(false, Ordering::SeqCst);
+        node.wait_until("whole again", async || !told_in_time(&client, "back", &node).await).await;
+        assert_eq!(ask(&client, &model, 6, "back").await, (15, 15), "{}", node.log());
+        // With the client's connection still open.
+        assert_eq!(node.stop(), Some(0));
+    }
 }

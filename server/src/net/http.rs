@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::guard::Guard;
+use super::open::counted;
 use super::tls::ServerTls;
 #[cfg(feature = "grpc")]
 use crate::config::grpc::GrpcConfig;
@@ -31,6 +32,8 @@ use crate::config::web::WebConfig;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const HEADERS: Duration = Duration::from_secs(30);
 const CONNECTIONS: usize = 8192;
+/// How long a connection without open requests is kept after it was told to end, so that its peer can read that.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How a listener behaves. The default is plain HTTP for everybody that drops open requests at once on a stop.
 #[derive(Debug, Clone, Default)]
@@ -174,7 +177,8 @@ async fn connection(
     }
 }
 
-/// Serves the connection; from `end` on it takes no new request and ends when those that are open have.
+/// Serves the connection; from `end` on it takes no new request and ends when those that are open have, whether its peer says good-bye
+/// or not.
 async fn exchange<S>(
     builder: &auto::Builder<TokioExecutor>,
     stream: S,
@@ -184,13 +188,23 @@ async fn exchange<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let open = TaskTracker::new();
+    let router = counted(router, open.clone());
     let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut served = pin!(served);
     tokio::select! {
         ended = served.as_mut() => return ended,
         () = end => served.as_mut().graceful_shutdown(),
     }
-    served.await
+    open.close();
+    let silent = async {
+        open.wait().await;
+        tokio::time::sleep(FAREWELL).await;
+    };
+    tokio::select! {
+        ended = served.as_mut() => ended,
+        () = silent => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -233,5 +247,22 @@ mod tests {
         assert!(bind(":0").await.is_ok());
         assert!(bind("127.0.0.1:0").await.is_ok());
         assert!(bind("nowhere").await.unwrap_err().contains("nowhere"));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_say_good_bye_holds_nothing_up() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let listener = bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let options = ServeOptions { http2_only: true, ..ServeOptions::plain(Duration::from_secs(3600)) };
+        let served = tokio::spawn(serve(listener, Router::new(), options, stop.clone()));
+        let mut stuck = TcpStream::connect(address).await.unwrap();
+        // The greeting of HTTP/2 and settings that change nothing; then not another word.
+        stuck.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+        assert!(stuck.read(&mut [0; 9]).await.unwrap() > 0, "it greets");
+        stop.cancel();
+        tokio::time::timeout(Duration::from_secs(600), served).await.expect("it waits for its peer").unwrap();
     }
 }

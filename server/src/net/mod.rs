@@ -7,6 +7,7 @@ mod base64;
 pub(crate) mod grpc;
 mod guard;
 mod http;
+mod open;
 mod password;
 mod probe;
 mod tls;

@@ -20,6 +20,8 @@ use s3s_fs::FileSystem;
 pub(crate) struct Weather {
     /// Every request is refused.
     pub(crate) down: AtomicBool,
+    /// No request is ever answered.
+    pub(crate) silent: AtomicBool,
     /// Of a thousand ranged reads, so many are refused.
     pub(crate) failing: AtomicU64,
     /// Of a thousand ranged reads, so many are late by [`Weather::DELAY`].
@@ -74,8 +76,12 @@ where
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let (refused, late) = self.weather.next(request.headers().contains_key("range"));
+        let silent = self.weather.silent.load(Ordering::SeqCst);
         let mut inner = self.inner.clone();
         Box::pin(async move {
+            if silent {
+                std::future::pending::<()>().await;
+            }
             if late {
                 tokio::time::sleep(Weather::DELAY).await;
             }
