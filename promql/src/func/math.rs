@@ -89,7 +89,7 @@ fn argument(arguments: &[f64], at: usize) -> f64 {
 }
 
 /// Exponent and logarithm of the fraction apart, as Go does it: powers of two come out exact.
-fn log2(x: f64) -> f64 {
+pub(crate) fn log2(x: f64) -> f64 {
     if !(x.is_finite() && x > 0.0) {
         return x.ln();
     }

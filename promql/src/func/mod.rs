@@ -4,11 +4,15 @@
 //! [`map_function`]. What looks at several series at once has a room and a signature of its own.
 
 mod absence;
+mod changing;
 pub(crate) mod clock;
+mod extended;
+mod histogram;
 mod info;
+mod instant;
 pub(crate) mod kahan;
 mod label;
-mod math;
+pub(crate) mod math;
 mod natural;
 pub(crate) mod notes;
 mod order;
@@ -19,9 +23,13 @@ mod rate;
 pub(crate) mod scalars;
 pub(crate) mod start;
 mod table;
+#[cfg(test)]
+mod tests;
+mod trend;
 
 use crate::eval::{VectorFunction, Window};
 use crate::value::Point;
+pub(crate) use histogram::{histogram_function, interpolate_at};
 pub(crate) use info::{InfoJoin, info};
 pub(crate) use math::{MapFunction, keeps_nothing, map_function, scalar_function};
 use notes::Notes;
@@ -38,6 +46,13 @@ pub(crate) fn range_function(id: FunctionId) -> Option<RangeFunction> {
         Id::Rate => rate::rate,
         Id::Increase => rate::increase,
         Id::Delta => rate::delta,
+        Id::Irate => instant::irate,
+        Id::Idelta => instant::idelta,
+        Id::Changes => changing::changes,
+        Id::Resets => changing::resets,
+        Id::Deriv => trend::deriv,
+        Id::PredictLinear => trend::predict_linear,
+        Id::DoubleExponentialSmoothing => trend::double_exponential_smoothing,
         Id::SumOverTime => over_time::sum,
         Id::AvgOverTime => over_time::avg,
         Id::CountOverTime => over_time::count,
@@ -64,6 +79,9 @@ pub(crate) fn vector_function(id: FunctionId) -> Option<VectorFunction> {
     use FunctionId as Id;
     Some(match id {
         Id::Absent | Id::AbsentOverTime => absence::absent,
+        Id::HistogramQuantile => histogram::vector::quantile,
+        Id::HistogramQuantiles => histogram::vector::quantiles,
+        Id::HistogramFraction => histogram::vector::fraction,
         Id::LabelReplace => label::label_replace,
         Id::LabelJoin => label::label_join,
         Id::Sort | Id::SortDesc => order::sort,

@@ -28,6 +28,12 @@ impl Places {
         };
         Self { call: place, list, arguments }
     }
+
+    /// So many arguments, all at one place.
+    #[cfg(test)]
+    pub(crate) fn plain(place: Place, arguments: usize) -> Self {
+        Self { call: place, list: place, arguments: vec![place; arguments].into() }
+    }
 }
 
 fn argument_place(expr: &Expr) -> Place {
@@ -49,13 +55,16 @@ pub(crate) enum Spot {
     Argument(usize),
 }
 
+/// Makes a note of a metric's name.
+pub(crate) type NoteOfMetric = fn(&[u8]) -> Note;
+
 /// Collects what a function notes while it goes over series.
 #[derive(Debug)]
 pub(crate) struct Notes<'a> {
     places: &'a Places,
     metric: Vec<u8>,
     /// What was noted of the series at hand.
-    seen: Vec<(Spot, fn(&[u8]) -> Note)>,
+    seen: Vec<(Spot, NoteOfMetric)>,
     annotations: Annotations,
     failure: Option<Error>,
 }
@@ -85,7 +94,7 @@ impl<'a> Notes<'a> {
     }
 
     /// Notes something of the metric at hand, once for the series.
-    pub(crate) fn of_metric(&mut self, note: fn(&[u8]) -> Note, spot: Spot) {
+    pub(crate) fn of_metric(&mut self, note: NoteOfMetric, spot: Spot) {
         if !self.seen.iter().any(|(at, seen)| *at == spot && std::ptr::fn_addr_eq(*seen, note)) {
             self.seen.push((spot, note));
             let note = note(&self.metric);

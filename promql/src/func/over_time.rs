@@ -3,6 +3,7 @@
 
 use sarsen_block::Timestamp;
 
+use super::histogram;
 use super::kahan::Kahan;
 use super::notes::{Notes, Spot};
 use super::quantile::quantile;
@@ -41,7 +42,8 @@ pub(super) fn sum(window: &Window<'_>, _: &[f64], notes: &mut Notes<'_>) -> Opti
         return None;
     }
     if window.floats.is_empty() {
-        return None;
+        let sum = histogram::over_time::sum(window.histograms, notes)?;
+        return Some(Point::Histogram(Box::new(sum)));
     }
     Some(Point::Float(sum_of(window.floats)))
 }
@@ -58,7 +60,8 @@ pub(super) fn avg(window: &Window<'_>, _: &[f64], notes: &mut Notes<'_>) -> Opti
         return None;
     }
     if window.floats.is_empty() {
-        return None;
+        let mean = histogram::over_time::mean(window.histograms, notes)?;
+        return Some(Point::Histogram(Box::new(mean)));
     }
     mean_of(window.floats).map(Point::Float)
 }

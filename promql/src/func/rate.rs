@@ -5,6 +5,8 @@
 
 use sarsen_block::Timestamp;
 
+use super::extended;
+use super::histogram;
 use super::notes::{Notes, Spot};
 use super::start::{began_anew, overlaps};
 use crate::annotations::Note;
@@ -37,7 +39,12 @@ fn of_kind(window: &Window<'_>, kind: Kind, notes: &mut Notes<'_>) -> Option<Poi
         notes.of_metric(Note::mixed_floats_histograms, Spot::Argument(0));
         return None;
     }
-    of_floats(window, kind, notes)
+    match (window.extension, window.histograms.is_empty()) {
+        (None, true) => of_floats(window, kind, notes),
+        (Some(_), true) => extended::of_floats(window, kind),
+        (None, false) => histogram::rate::of_histograms(window, kind, notes),
+        (Some(_), false) => histogram::extended::of_histograms(window, kind, notes),
+    }
 }
 
 fn of_floats(window: &Window<'_>, kind: Kind, notes: &mut Notes<'_>) -> Option<Point> {
@@ -61,10 +68,10 @@ fn of_floats(window: &Window<'_>, kind: Kind, notes: &mut Notes<'_>) -> Option<P
 fn corrected(window: &Window<'_>, mut value: f64, notes: &mut Notes<'_>) -> f64 {
     if window.starts.is_empty() {
         for pair in window.floats.windows(2) {
-            if let [before, after] = pair {
-                if after < before {
-                    value += before;
-                }
+            if let [before, after] = pair
+                && after < before
+            {
+                value += before;
             }
         }
         return value;

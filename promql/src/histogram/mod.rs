@@ -25,7 +25,7 @@ pub(crate) use binary::{add, began_anew, divide, equals, multiply, negate, subtr
 pub(crate) use sarsen_block::Combined;
 pub(crate) use sum::{Mean, Sum, Told};
 pub(crate) use text::text;
-pub(crate) use trim::{Keep, trim};
+pub(crate) use trim::{Keep, fraction_below, trim};
 
 /// Exponential and custom buckets do not go together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,6 +6,8 @@
 
 use sarsen_block::{Bucket, Counts, Histogram};
 
+use crate::func::math::log2;
+
 /// Which side is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keep {
@@ -160,7 +162,7 @@ pub(crate) fn fraction_below(bucket: &Bucket, at: f64, linear: bool) -> f64 {
     if linear {
         return (at - lower) / (upper - lower);
     }
-    let [lower, upper, value] = [lower, upper, at].map(|x| x.abs().log2());
+    let [lower, upper, value] = [lower, upper, at].map(|x| log2(x.abs()));
     if at > 0.0 { (value - lower) / (upper - lower) } else { 1.0 - ((value - upper) / (lower - upper)) }
 }
 
