@@ -449,6 +449,18 @@ pub enum Cardinality {
     ManyToMany,
 }
 
+impl Cardinality {
+    /// As the JSON of trees calls it: `one-to-one`, `many-to-one`, `one-to-many`, `many-to-many`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OneToOne => "one-to-one",
+            Self::ManyToOne => "many-to-one",
+            Self::OneToMany => "one-to-many",
+            Self::ManyToMany => "many-to-many",
+        }
+    }
+}
+
 /// How series of two vectors find each other.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Matching {

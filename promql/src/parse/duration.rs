@@ -10,7 +10,7 @@ use super::token::{Kind, Time, Token};
 type Tree = Grown<DurationExpr>;
 
 /// Go's durations are nanoseconds in 64 bits.
-const MAX_SECONDS: f64 = 9_223_372_036.854_775_807;
+const MAX_SECONDS: f64 = 9_223_372_036.854_776;
 
 impl<'a> Parser<'a> {
     /// What stands in brackets: it must be more than nothing.
@@ -41,6 +41,14 @@ impl<'a> Parser<'a> {
             let inner = self.nested(|parser| parser.duration(ArithmeticOp::Pow.precedence()))?;
             let tree = signed(negative, first, inner)?;
             return self.duration_behind(tree, 0).map(length);
+        }
+        if matches!(second.kind, Kind::Number | Kind::Duration) {
+            let mut number = self.number()?;
+            number.value = if negative { -number.value } else { number.value };
+            in_range(number, first.place)?;
+            let place = Place { start: first.place.start, end: second.place.end };
+            let node = DurationExpr { kind: DurationKind::Number(number), place };
+            return Ok(length(Grown { node, height: 1 }));
         }
         let inner = self.nested(Self::duration_primary)?;
         // Prometheus keeps a plus before a call, where the place shows it.
@@ -171,7 +179,7 @@ fn signed(negative: bool, sign: Token<'_>, inner: Tree) -> Result<Tree, Fault> {
 }
 
 fn in_range(number: Number, place: Place) -> Result<(), Fault> {
-    if number.value > MAX_SECONDS { fault(place, "duration out of range") } else { Ok(()) }
+    if number.value.abs() > MAX_SECONDS { fault(place, "duration out of range") } else { Ok(()) }
 }
 
 /// Seconds are rounded to nanoseconds, and cut to milliseconds, as Prometheus does.

@@ -146,7 +146,7 @@ impl<'a> Parser<'a> {
     pub(super) fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
         let place = self.peek()?.place;
         self.depth += 1;
-        let result = if self.depth > super::MAX_DEPTH { too_deep(place) } else { read(self) };
+        let result = if self.depth > super::MAX_OPEN { too_deep(place, super::MAX_OPEN) } else { read(self) };
         self.depth -= 1;
         result
     }
@@ -175,7 +175,7 @@ impl<'a> Parser<'a> {
             }
             self.take()?;
             let (return_bool, matching) = self.operator_modifiers(op)?;
-            let floor = if op.from_the_right() { precedence } else { precedence + 1 };
+            let floor = if op.is_right_associative() { precedence } else { precedence + 1 };
             let right = self.nested(|parser| parser.expression(floor))?;
             let place = Place { start: left.node.place.start, end: right.node.place.end };
             let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
@@ -385,11 +385,11 @@ pub(super) fn grown(kind: ExprKind, place: Place, below: u32) -> Result<Tree, Fa
 
 /// One more than `below`.
 pub(super) fn higher(below: u32, place: Place) -> Result<u32, Fault> {
-    if below >= super::MAX_DEPTH { too_deep(place) } else { Ok(below + 1) }
+    if below >= super::MAX_DEPTH { too_deep(place, super::MAX_DEPTH) } else { Ok(below + 1) }
 }
 
-fn too_deep<T>(place: Place) -> Result<T, Fault> {
-    fault(place, format!("expression is nested more than {} levels deep", super::MAX_DEPTH))
+fn too_deep<T>(place: Place, limit: u32) -> Result<T, Fault> {
+    fault(place, format!("expression is nested more than {limit} levels deep"))
 }
 
 /// Seconds, computed as Go computes them.

@@ -112,7 +112,6 @@ fn split(text: &str, ends: impl Fn(char) -> bool) -> (&str, &str) {
 }
 
 /// Milliseconds as Prometheus prints a duration: `1h30m`; years and weeks only if nothing is left over.
-#[cfg_attr(not(test), expect(dead_code, reason = "printing comes next"))]
 pub(super) fn print_duration(ms: i64) -> String {
     if ms == 0 {
         return "0s".to_owned();

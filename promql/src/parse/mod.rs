@@ -12,7 +12,11 @@ mod grammar;
 mod lex;
 mod literal;
 mod modifier;
+mod pretty;
+mod print;
 mod selector;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use sarsen_block::Matcher;
@@ -24,6 +28,8 @@ use crate::error::ParseError;
 
 /// How many nodes may stand above each other in a tree, operands of a chain `a + b + c` included. Prometheus has no limit of its own.
 pub const MAX_DEPTH: u32 = 500;
+/// How many parentheses, calls, signs and right operands may be open at once: the grammar recurs here with larger frames than any walk has.
+const MAX_OPEN: u32 = 128;
 
 /// Which experimental parts of the language are allowed. By default none, as in Prometheus without feature flags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

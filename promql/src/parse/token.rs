@@ -154,7 +154,7 @@ impl BinaryOp {
     }
 
     /// Whether `a ^ b ^ c` is `a ^ (b ^ c)`.
-    pub(super) fn from_the_right(self) -> bool {
+    pub(super) fn is_right_associative(self) -> bool {
         matches!(self, Self::Arithmetic(ArithmeticOp::Pow))
     }
 }
