@@ -48,3 +48,24 @@ impl ServerTlsFiles {
         }
     }
 }
+
+/// Which files and rules the TLS of connections to others uses. Paths are read by `net/client_tls`.
+#[cfg(feature = "query")]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[allow(dead_code, reason = "the role that reads its flags comes next")]
+pub(crate) struct ClientTlsFiles {
+    /// What named these files, for messages: `--grpc-client-tls-*`.
+    pub(crate) origin: String,
+    /// Whether any server will do.
+    pub(crate) skip_verify: bool,
+    /// PEM file with the authorities of servers; none: those of the system.
+    pub(crate) ca: Option<String>,
+    /// PEM file with our certificate chain.
+    pub(crate) cert: Option<String>,
+    /// PEM file with our private key.
+    pub(crate) key: Option<String>,
+    /// The name that the server's certificate must have; none: that of its address.
+    pub(crate) server_name: Option<String>,
+    /// Whether TLS 1.2 will do.
+    pub(crate) allow_tls12: bool,
+}

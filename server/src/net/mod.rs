@@ -1,8 +1,11 @@
-//! Listeners: where bytes come in. Limits, TLS, graceful stop, probes; no knowledge of time series.
+//! Listeners, where bytes come in, and connections to other servers. Limits, TLS, graceful stop, probes; no knowledge of time series.
 
 #[cfg(any(feature = "compact", feature = "store"))]
 pub(crate) mod api;
 mod base64;
+#[cfg(feature = "query")]
+#[allow(dead_code, reason = "the role that reads its flags comes next")]
+mod client_tls;
 #[cfg(feature = "grpc")]
 pub(crate) mod grpc;
 mod guard;
@@ -12,5 +15,8 @@ mod password;
 mod probe;
 mod tls;
 
+#[cfg(feature = "query")]
+#[allow(unused_imports, reason = "the role that reads its flags comes next")]
+pub(crate) use client_tls::ClientTls;
 pub(crate) use http::{ServeOptions, bind, serve};
 pub(crate) use probe::{Probe, admin_routes};

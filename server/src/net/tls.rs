@@ -95,7 +95,7 @@ fn build(files: &ServerTlsFiles) -> Result<ServerConfig, String> {
     Ok(config)
 }
 
-fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(super) fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let read = CertificateDer::pem_file_iter(path).map_err(|why| format!("{path}: {why}"))?;
     let found = read.collect::<Result<Vec<_>, _>>().map_err(|why| format!("{path}: {why}"))?;
     if found.is_empty() { Err(format!("{path}: no certificate in it")) } else { Ok(found) }

@@ -4,7 +4,16 @@
 //! encoded chunks in the order of their labels; this wing puts overlapping ones together, reads the aggregates that a function asks for,
 //! makes one series of several replicas, and hands them to `sarsen_promql`, which never asks back.
 
+mod client;
+mod endpoints;
 mod gather;
+mod proxy;
+#[cfg(test)]
+mod tests;
 
 #[allow(unused_imports, reason = "those who ask come next")]
+pub(crate) use endpoints::{EndpointOptions, EndpointSet, EndpointSpec, EndpointStatus, Listing};
+#[allow(unused_imports, reason = "those who ask come next")]
 pub(crate) use gather::{Gather, Replicas};
+#[allow(unused_imports, reason = "those who ask come next")]
+pub(crate) use proxy::ProxyStore;

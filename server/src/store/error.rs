@@ -25,6 +25,9 @@ pub(crate) enum StoreError {
     /// It took longer than the caller waits.
     #[error("{0}")]
     Deadline(String),
+    /// Something else; what, only the text says.
+    #[error("{0}")]
+    Unknown(String),
     /// Nobody listens any more.
     #[error("the caller has gone")]
     Gone,

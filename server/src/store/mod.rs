@@ -14,6 +14,8 @@ mod frames;
 #[cfg(feature = "store")]
 mod gateway;
 mod info;
+#[cfg(any(feature = "query", all(feature = "receive", feature = "store")))]
+mod joined;
 #[cfg(feature = "receive")]
 mod local;
 #[cfg(all(feature = "receive", feature = "store"))]
@@ -29,22 +31,23 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sarsen_block::{Matcher, TimeRange};
 
 pub(crate) use error::StoreError;
 pub(crate) use frames::{FrameReceiver, FrameSender, Gone, frames};
 #[cfg(feature = "store")]
 pub(crate) use gateway::{Gateway, GatewayLimits, GatewayOptions, Sieve};
 pub(crate) use info::StoreInfo;
+#[cfg(any(feature = "query", all(feature = "receive", feature = "store")))]
+pub(crate) use joined::{Warnings, in_order, join_streams};
 #[cfg(feature = "receive")]
 pub(crate) use local::{LocalLimits, LocalObserver, LocalStore};
 #[cfg(all(feature = "receive", feature = "store"))]
 pub(crate) use merged::MergedStore;
 pub(crate) use outgoing::{OutgoingLabels, merge_equal, sort_outgoing, strip_external};
-pub(crate) use query::{LabelsQuery, SeriesQuery, Shard};
+pub(crate) use query::{ExemplarsQuery, LabelsQuery, QueryHints, SeriesQuery, Shard};
 pub(crate) use selectors::selectors_of;
 pub(crate) use series::{
-    ChunkParts, ExemplarOut, ExemplarSeries, Frame, LabelsAnswer, StoreChunk, StoreSeries,
+    ChunkParts, ExemplarOut, ExemplarSeries, ExemplarsAnswer, Frame, LabelsAnswer, StoreChunk, StoreSeries,
 };
 pub(crate) use service::services;
 
@@ -65,13 +68,9 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// refused by a receiver; a gateway finds its one value, the empty one.
     async fn label_values(&self, name: Bytes, query: LabelsQuery) -> Result<LabelsAnswer, StoreError>;
 
-    /// Exemplars in `range` of series that any of `selectors` matches, by labels. A store without exemplars has none.
-    async fn exemplars(
-        &self,
-        selectors: Vec<Vec<Matcher>>,
-        range: TimeRange,
-    ) -> Result<Vec<ExemplarSeries>, StoreError> {
-        let _ = (selectors, range);
-        Ok(Vec::new())
+    /// Exemplars of the series that match. A store without exemplars has none.
+    async fn exemplars(&self, query: ExemplarsQuery) -> Result<ExemplarsAnswer, StoreError> {
+        let _ = query;
+        Ok(ExemplarsAnswer::default())
     }
 }

@@ -36,6 +36,26 @@ pub(crate) struct SeriesQuery {
     pub(crate) tenant: Option<String>,
     /// Whether statistics of the query are wanted.
     pub(crate) stats: bool,
+    /// Only stores that fit one of these sets of matchers are asked, by their address (`__address__`) and external labels;
+    /// none: all. Only those who ask others look at it.
+    pub(crate) stores: Vec<Vec<Matcher>>,
+    /// What is going to be done with the series.
+    pub(crate) hints: QueryHints,
+}
+
+/// What a caller is going to do with series; a store may leave out what that does not need, or make nothing of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct QueryHints {
+    /// Time between two results, in milliseconds; 0: unknown.
+    pub(crate) step_ms: i64,
+    /// The range of the range selector, in milliseconds; 0: none.
+    pub(crate) range_ms: i64,
+    /// The function or aggregation around it; empty: none.
+    pub(crate) function: String,
+    /// Whether `grouping` are the labels that stay; else the others do.
+    pub(crate) by: bool,
+    /// Labels of the aggregation around it.
+    pub(crate) grouping: Vec<String>,
 }
 
 impl SeriesQuery {
@@ -56,6 +76,8 @@ impl SeriesQuery {
             xor2: false,
             tenant: None,
             stats: false,
+            stores: Vec::new(),
+            hints: QueryHints::default(),
         }
     }
 }
@@ -77,6 +99,8 @@ pub(crate) struct LabelsQuery {
     pub(crate) tenant: Option<String>,
     /// Whether a part that cannot be read is an error instead of a warning.
     pub(crate) abort: bool,
+    /// As of a [`SeriesQuery`].
+    pub(crate) stores: Vec<Vec<Matcher>>,
 }
 
 impl LabelsQuery {
@@ -90,7 +114,28 @@ impl LabelsQuery {
             block_matchers: Vec::new(),
             tenant: None,
             abort: false,
+            stores: Vec::new(),
         }
+    }
+}
+
+/// Exemplars of which series are asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct ExemplarsQuery {
+    /// One of these sets of matchers must hold.
+    pub(crate) selectors: Vec<Vec<Matcher>>,
+    /// Closed on both sides.
+    pub(crate) range: TimeRange,
+    /// Whose request it is.
+    pub(crate) tenant: Option<String>,
+    /// Whether a part that cannot be read is an error instead of a warning.
+    pub(crate) abort: bool,
+}
+
+impl ExemplarsQuery {
+    /// A query for the exemplars in `range` of the series that one of the selectors takes, with nothing else asked for.
+    pub(crate) const fn new(selectors: Vec<Vec<Matcher>>, range: TimeRange) -> Self {
+        Self { selectors, range, tenant: None, abort: false }
     }
 }
 
@@ -113,6 +158,26 @@ impl Shard {
         // No hash leaves a negative remainder: such a part is empty, as in Thanos.
         let index = u64::try_from(index).unwrap_or(u64::MAX);
         Some(Self { index, total, by, labels })
+    }
+
+    /// The number of this part; one that no part has if nothing is in it.
+    pub(crate) const fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// How many parts there are.
+    pub(crate) const fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Whether [`labels`](Self::labels) are those that are hashed; else all others are.
+    pub(crate) const fn is_by(&self) -> bool {
+        self.by
+    }
+
+    /// Names of labels, sorted.
+    pub(crate) fn labels(&self) -> &[Bytes] {
+        &self.labels
     }
 
     /// Whether the series is in this part. The labels are those that go out: with external labels, without replica labels.

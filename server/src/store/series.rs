@@ -96,6 +96,15 @@ pub(crate) struct LabelsAnswer {
     pub(crate) blocks: Option<Vec<BlockId>>,
 }
 
+/// Exemplars, and what is missing of them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct ExemplarsAnswer {
+    /// By labels; several stores may have the same labels.
+    pub(crate) series: Vec<ExemplarSeries>,
+    /// What is missing.
+    pub(crate) warnings: Vec<String>,
+}
+
 /// The exemplars of one series.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ExemplarSeries {

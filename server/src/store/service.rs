@@ -29,7 +29,7 @@ use crate::wire::generated::thanos::{
     info,
 };
 use crate::wire::storeapi::{
-    Call, SeriesMessage, label_names_query, label_values_query, selectors, series_query,
+    Call, SeriesMessage, exemplars_query, label_names_query, label_values_query, series_query,
 };
 
 /// How much may wait between a store and the connection of its caller, in bytes.
@@ -80,6 +80,7 @@ impl From<StoreError> for Status {
             StoreError::Internal(_) => Self::internal(text),
             StoreError::Unavailable(_) => Self::unavailable(text),
             StoreError::Deadline(_) => Self::deadline_exceeded(text),
+            StoreError::Unknown(_) => Self::unknown(text),
             StoreError::Gone => Self::cancelled(text),
         }
     }
@@ -203,10 +204,12 @@ impl Exemplars for Service {
         &self,
         request: Request<ExemplarsRequest>,
     ) -> Result<Response<Self::ExemplarsStream>, Status> {
-        let request = request.into_inner();
-        let range = TimeRange::new(request.start, request.end);
-        let found = self.0.exemplars(selectors(&request.query)?, range).await?;
-        Ok(Response::new(stream::iter(found.into_iter().map(|series| Ok(exemplars_of(&series)))).boxed()))
+        let call = call_of(&request);
+        let found = self.0.exemplars(exemplars_query(&request.into_inner(), call)?).await?;
+        let warning =
+            |text| Ok(ExemplarsResponse { result: Some(exemplars_response::Result::Warning(text)) });
+        let series = found.series.into_iter().map(|series| Ok(exemplars_of(&series)));
+        Ok(Response::new(stream::iter(series.chain(found.warnings.into_iter().map(warning))).boxed()))
     }
 }
 

@@ -7,6 +7,7 @@
 /// Why bytes are no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("protobuf decode error at offset {offset}: {what}")]
+#[cfg_attr(not(feature = "receive"), allow(unreachable_pub, reason = "remote write shows it"))]
 pub struct ProtoError {
     /// Offset in the whole message.
     pub offset: usize,

@@ -1,10 +1,12 @@
-//! A gRPC listener: services behind HTTP/2, with health and reflection beside them.
+//! gRPC: a listener with services behind HTTP/2, health and reflection beside them; and connections to those of others.
 //!
 //! Services come as tonic's routers; what is the same for all calls (`call`) stands around them. Listening, TLS and the graceful stop
 //! are those of `net/http`. Messages may be as large as Thanos allows; who sends large ones makes many of them.
 
 mod body;
 mod call;
+#[cfg(feature = "query")]
+mod channel;
 mod framing;
 mod health;
 mod metrics;
@@ -18,9 +20,14 @@ use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 
+#[cfg(feature = "query")]
+pub(crate) use channel::{Channel, ChannelOptions};
 pub(crate) use metrics::Method;
+#[cfg(feature = "query")]
+pub(crate) use metrics::{GrpcMetrics, Watched, go_text};
 
 use self::health::Readiness;
+#[cfg(not(feature = "query"))]
 use self::metrics::GrpcMetrics;
 use crate::metrics::Registry;
 

@@ -24,7 +24,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ExemplarSeries, Frame, FrameSender, LabelsAnswer, LabelsQuery, SeriesQuery, Store, StoreError, StoreInfo,
+    ExemplarsAnswer, ExemplarsQuery, Frame, FrameSender, LabelsAnswer, LabelsQuery, SeriesQuery, Store,
+    StoreError, StoreInfo,
 };
 use crate::receive::Receiver;
 use hidden::Hidden;
@@ -201,15 +202,12 @@ impl Store for LocalStore {
         self.step(move || labels::values(own.choose(&query.matchers, query.range)?, &name, &query)).await?
     }
 
-    async fn exemplars(
-        &self,
-        selectors: Vec<Vec<Matcher>>,
-        range: TimeRange,
-    ) -> Result<Vec<ExemplarSeries>, StoreError> {
+    async fn exemplars(&self, query: ExemplarsQuery) -> Result<ExemplarsAnswer, StoreError> {
         let own = self.clone();
         self.step(move || {
             let choice = own.choose(&[], TimeRange::ALL)?;
-            Ok(exemplars::of(choice, &own.hidden.get(), &selectors, range))
+            let series = exemplars::of(choice, &own.hidden.get(), &query.selectors, query.range);
+            Ok(ExemplarsAnswer { series, warnings: Vec::new() })
         })
         .await?
     }

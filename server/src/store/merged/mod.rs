@@ -1,69 +1,28 @@
 //! Several stores as one: what is local and what is in the bucket, behind one address.
 //!
-//! Every request goes to all of them. Their streams of series come in the same order, so they are merged as they come: the chunks
-//! of a series that several have are put together by time, and a chunk that is the same in two of them is sent once. In memory
-//! are the frames that wait in the pipes and one series. A store that cannot answer is told of in a warning, unless the caller
-//! wants all or nothing, or the fault is the caller's own.
+//! Every request goes to all of them, and their streams of series are [joined](join_streams). A store that cannot answer is told of in
+//! a warning, unless the caller wants all or nothing, or the fault is the caller's own.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sarsen_block::{Labels, Matcher, TimeRange};
+use sarsen_block::TimeRange;
 use tokio::task::JoinSet;
 
 use super::{
-    ExemplarSeries, Frame, FrameReceiver, FrameSender, LabelsAnswer, LabelsQuery, SeriesQuery, Store,
-    StoreChunk, StoreError, StoreInfo, StoreSeries, frames,
+    ExemplarsAnswer, ExemplarsQuery, Frame, FrameSender, LabelsAnswer, LabelsQuery, SeriesQuery, Store,
+    StoreError, StoreInfo, Warnings, frames, join_streams,
 };
 
 /// How much of one store's answer may wait, in bytes.
 const ROOM: usize = 2 << 20;
-/// A series is sent in pieces of about this many bytes.
-const PIECE: usize = 1 << 20;
 
 /// Stores that answer as one.
 pub(crate) struct MergedStore {
     component: &'static str,
     stores: Vec<Arc<dyn Store>>,
-}
-
-/// What one store sends: the frame that comes next, and the rest.
-struct Stream {
-    next: Option<StoreSeries>,
-    rest: FrameReceiver,
-}
-
-impl Stream {
-    /// Goes on to the next series; what comes before it is handed on.
-    async fn advance(&mut self, out: &FrameSender) -> Result<(), StoreError> {
-        loop {
-            match self.rest.next().await {
-                Some(Frame::Series(series)) => self.next = Some(series),
-                Some(warning @ Frame::Warning(_)) => {
-                    out.send(warning).await?;
-                    continue;
-                }
-                None => self.next = None,
-            }
-            return Ok(());
-        }
-    }
-
-    /// The chunks of the series with these labels, if it comes next.
-    async fn take(
-        &mut self,
-        labels: &Labels,
-        chunks: &mut Vec<StoreChunk>,
-        out: &FrameSender,
-    ) -> Result<(), StoreError> {
-        while let Some(series) = self.next.take_if(|next| next.labels == *labels) {
-            chunks.extend(series.chunks);
-            self.advance(out).await?;
-        }
-        Ok(())
-    }
 }
 
 /// Who listened has gone before anything else happened.
@@ -80,61 +39,10 @@ fn excuse(error: StoreError, abort: bool) -> Result<String, StoreError> {
     }
 }
 
-/// By time, each once.
-fn in_order(mut chunks: Vec<StoreChunk>) -> Vec<StoreChunk> {
-    chunks.sort_by_key(|chunk| (chunk.range.min, chunk.range.max));
-    let mut kept: Vec<StoreChunk> = Vec::with_capacity(chunks.len());
-    for chunk in chunks {
-        let same_time = kept.iter().rev().take_while(|other| other.range == chunk.range);
-        if !same_time.into_iter().any(|other| *other == chunk) {
-            kept.push(chunk);
-        }
-    }
-    kept
-}
-
-async fn send(labels: Labels, chunks: Vec<StoreChunk>, out: &FrameSender) -> Result<(), StoreError> {
-    let (mut piece, mut bytes) = (Vec::new(), 0);
-    let mut chunks = chunks.into_iter().peekable();
-    while let Some(chunk) = chunks.next() {
-        bytes += chunk.bytes();
-        piece.push(chunk);
-        if bytes >= PIECE && chunks.peek().is_some() {
-            let (labels, chunks) = (labels.clone(), std::mem::take(&mut piece));
-            out.send(Frame::Series(StoreSeries { labels, chunks })).await?;
-            bytes = 0;
-        }
-    }
-    Ok(out.send(Frame::Series(StoreSeries { labels, chunks: piece })).await?)
-}
-
 impl MergedStore {
     /// These stores, as a component of this kind.
     pub(crate) fn new(component: &'static str, stores: Vec<Arc<dyn Store>>) -> Self {
         Self { component, stores }
-    }
-
-    async fn merge(
-        &self,
-        streams: &mut [Stream],
-        query: &SeriesQuery,
-        out: &FrameSender,
-    ) -> Result<(), StoreError> {
-        for stream in streams.iter_mut() {
-            stream.advance(out).await?;
-        }
-        let mut sent = 0;
-        while query.limit == 0 || sent < query.limit {
-            let first = streams.iter().filter_map(|stream| stream.next.as_ref()).map(|series| &series.labels);
-            let Some(labels) = first.min().cloned() else { break };
-            let mut chunks = Vec::new();
-            for stream in streams.iter_mut() {
-                stream.take(&labels, &mut chunks, out).await?;
-            }
-            send(labels, in_order(chunks), out).await?;
-            sent += 1;
-        }
-        Ok(())
     }
 
     /// What all stores say to one question.
@@ -195,11 +103,11 @@ impl Store for MergedStore {
         let (mut streams, mut asked) = (Vec::new(), JoinSet::new());
         for store in &self.stores {
             let (into, rest) = frames(ROOM);
-            streams.push(Stream { next: None, rest });
+            streams.push(rest);
             let (store, query) = (Arc::clone(store), Arc::clone(&query));
             asked.spawn(async move { store.series(query, into).await });
         }
-        let merged = self.merge(&mut streams, &query, &out).await;
+        let merged = join_streams(&mut streams, query.limit, Warnings::Pass, &out).await;
         // Stores that have more than is wanted find nobody listening.
         drop(streams);
         let mut outcomes = Vec::new();
@@ -230,18 +138,18 @@ impl Store for MergedStore {
         Ok(Self::labels(self.gather(query.abort, ask).await?, query.limit))
     }
 
-    async fn exemplars(
-        &self,
-        selectors: Vec<Vec<Matcher>>,
-        range: TimeRange,
-    ) -> Result<Vec<ExemplarSeries>, StoreError> {
+    async fn exemplars(&self, query: ExemplarsQuery) -> Result<ExemplarsAnswer, StoreError> {
         let ask = |store: Arc<dyn Store>| {
-            let selectors = selectors.clone();
-            async move { store.exemplars(selectors, range).await }
+            let query = query.clone();
+            async move { store.exemplars(query).await }
         };
-        let (answers, _) = self.gather(true, ask).await?;
-        let mut all: Vec<ExemplarSeries> = answers.into_iter().flatten().collect();
-        all.sort_by(|a, b| a.labels.cmp(&b.labels));
+        let (answers, warnings) = self.gather(query.abort, ask).await?;
+        let mut all = ExemplarsAnswer { series: Vec::new(), warnings };
+        for answer in answers {
+            all.series.extend(answer.series);
+            all.warnings.extend(answer.warnings);
+        }
+        all.series.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(all)
     }
 }

@@ -1,12 +1,13 @@
 //! Any few stores against one that has everything.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use sarsen_block::Chunk;
+use sarsen_block::{Chunk, Labels};
 
 use super::*;
-use crate::store::ChunkParts;
+use crate::store::{ChunkParts, StoreChunk, StoreSeries};
 
 type Content = BTreeMap<u8, BTreeSet<i64>>;
 
@@ -26,8 +27,13 @@ fn chunk(t: i64) -> StoreChunk {
     StoreChunk { range, parts: ChunkParts::Raw(Chunk::xor(t.to_be_bytes().to_vec())) }
 }
 
+/// Those of the same time the greater one first.
 fn found(labels: Labels, mut chunks: Vec<StoreChunk>) -> StoreSeries {
-    chunks.sort_by_key(|chunk| (chunk.range.min, chunk.range.max));
+    let bytes = |chunk: &StoreChunk| match &chunk.parts {
+        ChunkParts::Raw(chunk) => Reverse(chunk.data.clone()),
+        ChunkParts::Aggregates(_) => unreachable!(),
+    };
+    chunks.sort_by_key(|chunk| (chunk.range.min, chunk.range.max, bytes(chunk)));
     StoreSeries { labels, chunks }
 }
 

@@ -27,7 +27,8 @@ use super::*;
 use crate::metrics::Registry;
 use crate::net::{ServeOptions, bind, serve};
 use crate::store::{
-    ChunkParts, ExemplarOut, Frame, FrameSender, LabelsQuery, SeriesQuery, Shard, StoreChunk, StoreSeries,
+    ChunkParts, ExemplarOut, ExemplarsAnswer, ExemplarsQuery, Frame, FrameSender, LabelsQuery, SeriesQuery,
+    Shard, StoreChunk, StoreSeries,
 };
 
 #[path = "../../../tests/storeapi_client/mod.rs"]
@@ -112,15 +113,12 @@ impl Store for Fake {
         }
     }
 
-    async fn exemplars(
-        &self,
-        selectors: Vec<Vec<Matcher>>,
-        range: TimeRange,
-    ) -> Result<Vec<ExemplarSeries>, StoreError> {
-        self.asked.lock().push(format!("{selectors:?} {range:?}"));
+    async fn exemplars(&self, query: ExemplarsQuery) -> Result<ExemplarsAnswer, StoreError> {
+        self.asked.lock().push(format!("{:?} {:?}", query.selectors, query.range));
         let labels = |pairs| Labels::from_pairs::<&str, &str>(pairs).unwrap();
         let exemplar = ExemplarOut { labels: labels([("trace_id", "x")]), value: 1.5, t: 2 };
-        Ok(vec![ExemplarSeries { labels: labels([("__name__", "up")]), exemplars: vec![exemplar] }])
+        let series = vec![ExemplarSeries { labels: labels([("__name__", "up")]), exemplars: vec![exemplar] }];
+        Ok(ExemplarsAnswer { series, warnings: vec!["one is away".to_owned()] })
     }
 }
 
@@ -386,6 +384,8 @@ async fn exemplars_of_every_selector_of_a_sum() {
     };
     assert_eq!((data.exemplars[0].value, data.exemplars[0].ts), (1.5, 2));
     assert_eq!(data.exemplars[0].labels.as_ref().unwrap().labels[0].name, "trace_id");
+    let missing = stream.message().await.unwrap().unwrap().result;
+    assert_eq!(missing, Some(thanos::exemplars_response::Result::Warning("one is away".to_owned())));
     let asked = server.store.asked.lock()[0].clone();
     assert!(asked.contains(r#"b+\"c"#) && asked.contains("up") && asked.contains('y'), "{asked}");
     assert_eq!(client.exemplars(query("rate(")).await.unwrap_err().code(), Code::InvalidArgument);

@@ -1,6 +1,6 @@
 //! How messages get into and out of the buffers of a connection.
 //!
-//! Requests are read by prost. Answers are written by whoever knows how ([`ToWire`]): prost for its messages, we ourselves for series.
+//! Messages are written and read by whoever knows how ([`ToWire`], [`FromWire`]): prost for its messages, we ourselves for series.
 //! Room for the whole message is made first, so its bytes are copied once.
 
 use std::marker::PhantomData;
@@ -10,6 +10,7 @@ use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 use super::message::SeriesMessage;
+use super::read::read_from;
 
 /// Something that can be written as a message.
 pub(crate) trait ToWire: Send + 'static {
@@ -33,7 +34,30 @@ impl ToWire for SeriesMessage {
     }
 }
 
-/// The codec of all our services: answers of type `T`, requests of type `U`.
+/// Something that can be read from a message.
+pub(crate) trait FromWire: Sized + Send + 'static {
+    /// Reads the one message that is in `buf`.
+    fn get(buf: &mut DecodeBuf<'_>) -> Result<Self, Status>;
+}
+
+impl<M: Message + Default + 'static> FromWire for M {
+    fn get(buf: &mut DecodeBuf<'_>) -> Result<Self, Status> {
+        Self::decode(buf).map_err(|why| broken(&why))
+    }
+}
+
+impl FromWire for SeriesMessage {
+    fn get(buf: &mut DecodeBuf<'_>) -> Result<Self, Status> {
+        read_from(buf).map_err(|why| broken(&why))
+    }
+}
+
+/// As in Go: what cannot be read is an internal error of the transport.
+fn broken(why: &impl std::fmt::Display) -> Status {
+    Status::internal(format!("grpc: failed to unmarshal the received message: {why}"))
+}
+
+/// The codec of all our calls: messages of type `T` go out, messages of type `U` come in.
 #[derive(Debug)]
 pub(crate) struct WireCodec<T, U>(PhantomData<fn(T) -> U>);
 
@@ -43,7 +67,7 @@ impl<T, U> Default for WireCodec<T, U> {
     }
 }
 
-impl<T: ToWire, U: Message + Default + 'static> Codec for WireCodec<T, U> {
+impl<T: ToWire, U: FromWire> Codec for WireCodec<T, U> {
     type Encode = T;
     type Decode = U;
     type Encoder = WireEncoder<T>;
@@ -75,15 +99,12 @@ impl<T: ToWire> Encoder for WireEncoder<T> {
 #[derive(Debug)]
 pub(crate) struct WireDecoder<U>(PhantomData<fn() -> U>);
 
-impl<U: Message + Default + 'static> Decoder for WireDecoder<U> {
+impl<U: FromWire> Decoder for WireDecoder<U> {
     type Item = U;
     type Error = Status;
 
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        // As in Go: what cannot be read is an internal error of the transport.
-        U::decode(buf)
-            .map(Some)
-            .map_err(|why| Status::internal(format!("grpc: failed to unmarshal the received message: {why}")))
+        U::get(buf).map(Some)
     }
 
     fn buffer_settings(&self) -> BufferSettings {

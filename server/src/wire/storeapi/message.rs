@@ -1,7 +1,7 @@
 //! An answer of `Store.Series`, written by hand.
 //!
 //! ```text
-//! SeriesResponse  1 Series | 2 warning | 4 SeriesBatch { 1 Series ... }
+//! SeriesResponse  1 Series | 2 warning | 3 Any | 4 SeriesBatch { 1 Series ... }
 //! Series          1 Label ... (the byte form of our labels is exactly this)   2 AggrChunk ...
 //! AggrChunk       1 min_time   2 max_time   3 raw   4 count   5 sum   6 min   7 max   8 counter: each a Chunk
 //! Chunk           1 type = encoding byte - 1   2 data   3 XXH64 of data
@@ -10,7 +10,7 @@
 //! As everywhere in this format, lengths stand before what they count: [`plan`](SeriesMessage::plan) walks the message once and notes
 //! them, and [`write`](SeriesMessage::write) walks it again. Zeros are left out, as generated code does.
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 use sarsen_block::Chunk;
 use sarsen_block::codec::{uvarint_len, xxh64};
 use sarsen_downsample::Aggregate;
@@ -26,10 +26,13 @@ pub(crate) enum SeriesMessage {
     Batch(Vec<StoreSeries>),
     /// What is missing.
     Warning(String),
+    /// What was looked at: a message of some type with its name, as it came.
+    Hints(Bytes),
 }
 
 const SERIES: u8 = 1 << 3 | 2;
 const WARNING: u8 = 2 << 3 | 2;
+const HINTS: u8 = 3 << 3 | 2;
 const BATCH: u8 = 4 << 3 | 2;
 const CHUNKS: u8 = 2 << 3 | 2;
 const MIN_TIME: u8 = 1 << 3;
@@ -95,7 +98,7 @@ impl SeriesMessage {
         match self {
             Self::Series(series) => std::slice::from_ref(series),
             Self::Batch(series) => series,
-            Self::Warning(_) => &[],
+            Self::Warning(_) | Self::Hints(_) => &[],
         }
     }
 
@@ -121,6 +124,7 @@ impl SeriesMessage {
             Self::Series(_) => of_series,
             Self::Batch(_) => field_len(of_series),
             Self::Warning(text) => field_len(text.len()),
+            Self::Hints(any) => field_len(any.len()),
         };
         plan
     }
@@ -136,6 +140,10 @@ impl SeriesMessage {
             Self::Warning(text) => {
                 put_head(out, WARNING, text.len());
                 out.put_slice(text.as_bytes());
+            }
+            Self::Hints(any) => {
+                put_head(out, HINTS, any.len());
+                out.put_slice(any);
             }
         }
         let (mut chunks, mut hashes) = (plan.chunks.iter().copied(), plan.hashes.iter().copied());

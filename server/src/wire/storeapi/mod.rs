@@ -3,11 +3,17 @@
 //! What is asked seldom and is small goes through the generated types of `wire/gen`. Series are many: their messages are written by
 //! hand, straight from the store's chunks into the buffer of the connection.
 
+#[cfg(feature = "query")]
+mod ask;
 mod codec;
 mod message;
+mod read;
 mod request;
 
-pub(crate) use codec::WireCodec;
+#[cfg(feature = "query")]
+pub(crate) use ask::{label_names_request, label_values_request, series_request};
+pub(crate) use codec::{FromWire, ToWire, WireCodec};
 pub(crate) use message::SeriesMessage;
+pub use read::frames_in;
 pub use request::accepted_as;
-pub(crate) use request::{Call, label_names_query, label_values_query, selectors, series_query};
+pub(crate) use request::{Call, exemplars_query, label_names_query, label_values_query, series_query};

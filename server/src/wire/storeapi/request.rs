@@ -8,12 +8,12 @@ use prost_types::Any;
 use sarsen_block::{MatchOp, Matcher, TimeRange};
 use sarsen_downsample::Aggregate;
 
-use crate::store::{LabelsQuery, SeriesQuery, Shard, StoreError, selectors_of};
+use crate::store::{ExemplarsQuery, LabelsQuery, QueryHints, SeriesQuery, Shard, StoreError, selectors_of};
 use crate::wire::generated::hintspb::{LabelNamesRequestHints, LabelValuesRequestHints, SeriesRequestHints};
 use crate::wire::generated::thanos::label_matcher::Type;
 use crate::wire::generated::thanos::{
-    Aggr, ExemplarsRequest, LabelMatcher, LabelNamesRequest, LabelValuesRequest, PartialResponseStrategy,
-    SeriesRequest,
+    self, Aggr, ExemplarsRequest, LabelMatcher, LabelNamesRequest, LabelValuesRequest,
+    PartialResponseStrategy, SeriesRequest,
 };
 
 /// What the metadata of a call says.
@@ -50,6 +50,8 @@ pub(crate) fn series_query(request: SeriesRequest, call: Call) -> Result<SeriesQ
         xor2: call.xor2,
         tenant: call.tenant,
         stats: hints.enable_query_stats,
+        stores: Vec::new(),
+        hints: query_hints(request.step, request.range, request.query_hints),
     })
 }
 
@@ -67,6 +69,7 @@ pub(crate) fn label_names_query(request: LabelNamesRequest, call: Call) -> Resul
         limit: count(request.limit),
         block_matchers: matchers(&hints.block_matchers)?,
         tenant: call.tenant,
+        stores: Vec::new(),
     })
 }
 
@@ -88,18 +91,37 @@ pub(crate) fn label_values_query(
         block_matchers: matchers(&hints.block_matchers)?,
         tenant: call.tenant,
         abort,
+        stores: Vec::new(),
     };
     Ok((request.label, query))
 }
 
-/// The selectors of an `Exemplars.Exemplars`, which asks with any expression.
+/// The hints of the newer field, or else those of the two older ones.
+fn query_hints(step_ms: i64, range_ms: i64, sent: Option<thanos::QueryHints>) -> QueryHints {
+    let Some(sent) = sent else { return QueryHints { step_ms, range_ms, ..QueryHints::default() } };
+    let grouping = sent.grouping.unwrap_or_default();
+    QueryHints {
+        step_ms: sent.step_millis,
+        range_ms: sent.range.map_or(range_ms, |range| range.millis),
+        function: sent.func.map(|func| func.name).unwrap_or_default(),
+        by: grouping.by,
+        grouping: grouping.labels,
+    }
+}
+
+/// Of an `Exemplars.Exemplars`, which asks with any expression.
 ///
 /// # Errors
-/// `Invalid` if the query is none.
-pub(crate) fn selectors(query: &[u8]) -> Result<Vec<Vec<Matcher>>, StoreError> {
-    let text =
-        std::str::from_utf8(query).map_err(|_| StoreError::Invalid("the query is not UTF-8".to_owned()))?;
-    selectors_of(text).map_err(StoreError::Invalid)
+/// `Invalid` if the expression is none.
+pub(crate) fn exemplars_query(request: &ExemplarsRequest, call: Call) -> Result<ExemplarsQuery, StoreError> {
+    let text = std::str::from_utf8(&request.query)
+        .map_err(|_| StoreError::Invalid("the query is not UTF-8".to_owned()))?;
+    Ok(ExemplarsQuery {
+        selectors: selectors_of(text).map_err(StoreError::Invalid)?,
+        range: TimeRange::new(request.start, request.end),
+        tenant: call.tenant,
+        abort: aborts(request.partial_response_strategy()),
+    })
 }
 
 fn matchers(sent: &[LabelMatcher]) -> Result<Vec<Matcher>, StoreError> {
@@ -161,6 +183,6 @@ pub fn accepted_as(bytes: &[u8]) -> [bool; 4] {
         SeriesRequest::decode(bytes).is_ok_and(|request| series_query(request, call()).is_ok()),
         LabelNamesRequest::decode(bytes).is_ok_and(|request| label_names_query(request, call()).is_ok()),
         LabelValuesRequest::decode(bytes).is_ok_and(|request| label_values_query(request, call()).is_ok()),
-        ExemplarsRequest::decode(bytes).is_ok_and(|request| selectors(&request.query).is_ok()),
+        ExemplarsRequest::decode(bytes).is_ok_and(|request| exemplars_query(&request, call()).is_ok()),
     ]
 }

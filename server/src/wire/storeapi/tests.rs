@@ -9,6 +9,7 @@ use sarsen_block::{Chunk, Encoding, Labels, TimeRange};
 use sarsen_downsample::AggrChunk;
 
 use super::*;
+use crate::wire::storeapi::read::read;
 
 #[path = "../../../tests/storeapi_client/mod.rs"]
 mod client;
@@ -55,6 +56,9 @@ fn message() -> impl Strategy<Value = SeriesMessage> {
         series().prop_map(SeriesMessage::Series),
         vec(series(), 0..5).prop_map(SeriesMessage::Batch),
         "\\PC{0,300}".prop_map(SeriesMessage::Warning),
+        ("[a-z./]{0,20}", vec(any::<u8>(), 0..50)).prop_map(|(type_url, value)| {
+            SeriesMessage::Hints(prost_types::Any { type_url, value }.encode_to_vec().into())
+        }),
     ]
 }
 
@@ -98,6 +102,7 @@ fn expected(message: &SeriesMessage) -> thanos::SeriesResponse {
     let result = match message {
         SeriesMessage::Series(series) => Result::Series(expected_series(series)),
         SeriesMessage::Warning(text) => Result::Warning(text.clone()),
+        SeriesMessage::Hints(any) => Result::Hints(prost_types::Any::decode(any.clone()).unwrap()),
         SeriesMessage::Batch(series) => {
             Result::Batch(thanos::SeriesBatch { series: series.iter().map(expected_series).collect() })
         }
@@ -114,6 +119,52 @@ proptest! {
         let expected = expected(&message);
         prop_assert_eq!(plan.len(), bytes.len());
         prop_assert_eq!(thanos::SeriesResponse::decode(bytes.as_slice()).unwrap(), expected.clone());
-        prop_assert_eq!(bytes, expected.encode_to_vec());
+        prop_assert_eq!(&bytes, &expected.encode_to_vec());
+        prop_assert_eq!(read(&Bytes::from(bytes)), Ok(message));
     }
+
+    #[test]
+    fn broken_messages_are_refused_or_read_otherwise(
+        message in message(),
+        cut in any::<prop::sample::Index>(),
+        damage in vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+    ) {
+        let mut bytes = expected(&message).encode_to_vec();
+        for (at, byte) in damage {
+            if !bytes.is_empty() {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+        }
+        bytes.truncate(cut.index(bytes.len() + 1));
+        // Nothing in here panics, and labels keep their promises.
+        if let Ok(SeriesMessage::Series(series)) = read(&Bytes::from(bytes)) {
+            prop_assert!(Labels::decode(series.labels.as_ref().as_bytes()).is_ok());
+        }
+    }
+}
+
+#[test]
+fn labels_in_any_order_are_sorted_and_a_chunk_shares_the_message() {
+    let label = |name: &str, value: &str| thanos::Label { name: name.into(), value: value.into() };
+    let series = |labels| thanos::SeriesResponse {
+        result: Some(thanos::series_response::Result::Series(thanos::Series {
+            labels,
+            chunks: vec![thanos::AggrChunk {
+                min_time: -1,
+                max_time: 5,
+                raw: Some(thanos::Chunk { r#type: 0, data: b"some bytes".to_vec(), hash: 0 }),
+                ..Default::default()
+            }],
+        })),
+    };
+    let sent = series(vec![label("b", "2"), label("empty", ""), label("a", "1")]);
+    let bytes = Bytes::from(sent.encode_to_vec());
+    let Ok(SeriesMessage::Series(found)) = read(&bytes) else { unreachable!() };
+    assert_eq!(found.labels, Labels::from_pairs([("a", "1"), ("b", "2")]).unwrap());
+    let ChunkParts::Raw(chunk) = &found.chunks[0].parts else { unreachable!() };
+    let inside = bytes.as_ptr_range();
+    assert!(inside.contains(&chunk.data.as_ptr()) && chunk.data == "some bytes");
+    let twice = series(vec![label("a", "1"), label("a", "2")]).encode_to_vec();
+    assert!(read(&Bytes::from(twice)).is_err());
 }

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{LocalLimits, Node, Written, ask, body, series};
 use crate::store::{
-    ChunkParts, Frame, LabelsQuery, SeriesQuery, Store as _, StoreError, StoreSeries, frames, selectors_of,
+    ChunkParts, ExemplarsQuery, Frame, LabelsQuery, SeriesQuery, Store as _, StoreError, StoreSeries, frames,
+    selectors_of,
 };
 
 fn everything() -> SeriesQuery {
@@ -274,7 +275,12 @@ async fn exemplars_of_all_tenants() {
         batch.commit().unwrap().pending.wait().unwrap();
     }
     let found = async |query: &str, range| {
-        let found = node.store.exemplars(selectors_of(query).unwrap(), range).await.unwrap();
+        let found = node
+            .store
+            .exemplars(ExemplarsQuery::new(selectors_of(query).unwrap(), range))
+            .await
+            .unwrap()
+            .series;
         let ids = found.iter().map(|one| {
             assert_eq!(one.labels.get(b"region"), Some(&b"eu"[..]));
             assert_eq!((one.exemplars.len(), one.exemplars[0].t), (1, 1000));

@@ -1,0 +1,199 @@
+//! Who can be asked: the endpoints as they are listed, looked at every few seconds.
+//!
+//! An endpoint joins when it first answers who it is (a strict one at once), is not asked while it does not answer, and goes when it
+//! is listed no more or has not answered for [`EndpointOptions::unhealthy`]. Connections of endpoints that have gone end with the
+//! last call on them.
+
+mod endpoint;
+mod known;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use parking_lot::RwLock;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use endpoint::{Endpoint, EndpointSpec, EndpointStatus};
+pub(crate) use known::{Known, labels_of};
+
+use crate::metrics::Registry;
+use crate::net::grpc::{ChannelOptions, GrpcMetrics};
+use crate::query::client::{Client, METHODS};
+
+/// How often endpoints are asked who they are.
+pub(crate) const LOOK: Duration = Duration::from_secs(5);
+
+/// How endpoints are reached and looked after.
+#[derive(Debug, Clone)]
+pub(crate) struct EndpointOptions {
+    /// TLS and packing of connections.
+    pub(crate) channel: ChannelOptions,
+    /// How long an endpoint may take to say who it is.
+    pub(crate) info_timeout: Duration,
+    /// How long one that does not answer is kept.
+    pub(crate) unhealthy: Duration,
+}
+
+impl Default for EndpointOptions {
+    fn default() -> Self {
+        Self {
+            channel: ChannelOptions::default(),
+            info_timeout: Duration::from_secs(5),
+            unhealthy: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Gives the endpoints that are to be known now; the same address twice counts once.
+pub(crate) trait Listing: Send + Sync + 'static {
+    /// The list as of now; never waits.
+    fn endpoints(&self) -> Vec<EndpointSpec>;
+}
+
+impl Listing for Vec<EndpointSpec> {
+    fn endpoints(&self) -> Vec<EndpointSpec> {
+        self.clone()
+    }
+}
+
+/// All endpoints.
+pub(crate) struct EndpointSet {
+    listing: Arc<dyn Listing>,
+    options: EndpointOptions,
+    metrics: Arc<GrpcMetrics>,
+    all: RwLock<BTreeMap<String, Arc<Endpoint>>>,
+    looked: watch::Sender<bool>,
+}
+
+impl std::fmt::Debug for EndpointSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EndpointSet").field("all", &*self.all.read()).finish_non_exhaustive()
+    }
+}
+
+impl EndpointSet {
+    /// An empty set that [`look`](Self::look) fills from the listing.
+    pub(crate) fn new(listing: Arc<dyn Listing>, options: EndpointOptions, registry: &Registry) -> Self {
+        let metrics = Arc::new(GrpcMetrics::of_client(registry, METHODS));
+        Self { listing, options, metrics, all: RwLock::default(), looked: watch::Sender::new(false) }
+    }
+
+    /// Endpoints that may be asked, by address.
+    pub(crate) fn asked(&self) -> Vec<Arc<Endpoint>> {
+        self.all.read().values().filter(|endpoint| endpoint.is_asked()).cloned().collect()
+    }
+
+    /// The state of all endpoints, by address.
+    pub(crate) fn status(&self) -> Vec<EndpointStatus> {
+        self.all.read().values().map(|endpoint| endpoint.status()).collect()
+    }
+
+    /// Waits until all endpoints have been looked at once.
+    pub(crate) async fn looked_once(&self) {
+        let mut looked = self.looked.subscribe();
+        // The sender lives as long as this.
+        let _ = looked.wait_for(|looked| *looked).await;
+    }
+
+    /// Looks at all endpoints again and again until it is told to stop.
+    pub(crate) async fn run(&self, stop: CancellationToken) {
+        let mut tick = tokio::time::interval(LOOK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = tick.tick() => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.look() => {}
+            }
+        }
+    }
+
+    /// Asks every listed endpoint who it is, all at once; those that have come join, those that have gone leave.
+    pub(crate) async fn look(&self) {
+        let mut listed: BTreeMap<String, EndpointSpec> = BTreeMap::new();
+        for spec in self.listing.endpoints() {
+            let strict = spec.strict;
+            listed.entry(spec.address.clone()).or_insert(spec).strict |= strict;
+        }
+        let before = self.all.read().clone();
+        let endpoints: Vec<Arc<Endpoint>> =
+            listed.values().filter_map(|spec| self.endpoint(spec, &before)).collect();
+        join_all(endpoints.iter().map(|endpoint| endpoint.look(self.options.info_timeout))).await;
+        let mut after = BTreeMap::new();
+        for endpoint in endpoints {
+            let is_new = !before.contains_key(endpoint.address());
+            if is_new && !endpoint.is_asked() || endpoint.is_lost(self.options.unhealthy) {
+                continue;
+            }
+            if is_new {
+                let known = endpoint.known();
+                tracing::info!(
+                    address = endpoint.address(),
+                    extLset = known.label_sets_text(),
+                    "adding new {} with {}",
+                    known.component,
+                    known.offers.words()
+                );
+            }
+            after.insert(endpoint.address().to_owned(), endpoint);
+        }
+        for endpoint in before.values().filter(|endpoint| !after.contains_key(endpoint.address())) {
+            tracing::info!(
+                address = endpoint.address(),
+                extLset = endpoint.known().label_sets_text(),
+                "removing endpoint because it's unhealthy or does not exist"
+            );
+        }
+        warn_of_equal_labels(&after);
+        *self.all.write() = after;
+        self.looked.send_replace(true);
+    }
+
+    /// The endpoint of this address as it is known, or a new one.
+    fn endpoint(
+        &self,
+        spec: &EndpointSpec,
+        before: &BTreeMap<String, Arc<Endpoint>>,
+    ) -> Option<Arc<Endpoint>> {
+        if let Some(known) = before.get(&spec.address)
+            && known.is_strict() == spec.strict
+        {
+            return Some(Arc::clone(known));
+        }
+        match Client::new(&spec.address, &self.options.channel, Arc::clone(&self.metrics)) {
+            Ok(client) => Some(Arc::new(Endpoint::new(spec.clone(), client))),
+            Err(why) => {
+                tracing::warn!(err = why, address = spec.address, "new endpoint creation failed");
+                None
+            }
+        }
+    }
+}
+
+/// Sidecars and rulers with the same external labels write the same series into a bucket.
+fn warn_of_equal_labels(all: &BTreeMap<String, Arc<Endpoint>>) {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for endpoint in all.values().filter(|endpoint| endpoint.is_asked()) {
+        let known = endpoint.known();
+        if !matches!(known.component, "sidecar" | "rule") || !known.offers.store {
+            continue;
+        }
+        let labels = known.label_sets_text();
+        let count = seen.entry(labels.clone()).or_default();
+        *count += 1;
+        if *count > 1 {
+            tracing::warn!(
+                address = endpoint.address(),
+                extLset = labels,
+                duplicates = *count,
+                "found duplicate storeEndpoints producer (sidecar or ruler). This is not advised as it will malform data in in the same bucket"
+            );
+        }
+    }
+}

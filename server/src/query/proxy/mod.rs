@@ -1,0 +1,222 @@
+//! All endpoints as one store.
+//!
+//! Those that [may have](choose) what is asked for are asked all at once, each in a task of its own that ends with the request; their
+//! series are [joined](join_streams) as they come. An endpoint that does not answer, breaks off or lies costs a warning and at most
+//! its timeout, or the whole answer if the caller wants all or nothing. Texts are those of Thanos' proxy.
+
+mod choose;
+mod exemplars;
+mod series;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::join_all;
+use sarsen_block::{Labels, TimeRange};
+use tokio::task::JoinSet;
+use tonic::{Code, Status};
+
+pub(crate) use choose::{Wanted, fits};
+
+use self::series::Reader;
+use super::client::{LABEL_NAMES, LABEL_VALUES};
+use super::endpoints::{Endpoint, EndpointSet};
+use crate::metrics::{Counter, Registry};
+use crate::net::grpc::go_text;
+use crate::store::{
+    ExemplarsAnswer, ExemplarsQuery, FrameSender, LabelsAnswer, LabelsQuery, SeriesQuery, Store, StoreError,
+    StoreInfo, Warnings, frames, join_streams,
+};
+use crate::wire::generated::thanos::{LabelNamesResponse, LabelValuesResponse};
+use crate::wire::storeapi::{label_names_request, label_values_request};
+
+/// How much of one endpoint's answer may wait here, in bytes.
+const ROOM: usize = 2 << 20;
+
+/// All endpoints as one store.
+#[derive(Debug)]
+pub(crate) struct ProxyStore {
+    endpoints: Arc<EndpointSet>,
+    /// How long the next message of an endpoint may take; none: as long as it likes.
+    timeout: Option<Duration>,
+    empty: Arc<Counter>,
+}
+
+impl ProxyStore {
+    /// Over these endpoints; a `timeout` of zero is none.
+    pub(crate) fn new(endpoints: Arc<EndpointSet>, timeout: Duration, registry: &Registry) -> Self {
+        let empty = registry.family(
+            "thanos_proxy_store_empty_stream_responses_total",
+            "Total number of empty responses received.",
+            &[],
+        );
+        Self {
+            endpoints,
+            timeout: Some(timeout).filter(|timeout| !timeout.is_zero()),
+            empty: empty.with(&[]),
+        }
+    }
+
+    /// Who is asked.
+    pub(crate) const fn endpoints(&self) -> &Arc<EndpointSet> {
+        &self.endpoints
+    }
+
+    fn chosen(&self, wanted: Wanted<'_>) -> Vec<Arc<Endpoint>> {
+        let mut all = self.endpoints.asked();
+        all.retain(|endpoint| wanted.may_be_at(endpoint.address(), &endpoint.known()));
+        all
+    }
+
+    /// What comes of a call within the time that an answer may take.
+    async fn within<T>(&self, call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+        let Some(timeout) = self.timeout else { return call.await };
+        let late = |_| Status::deadline_exceeded("context deadline exceeded");
+        tokio::time::timeout(timeout, call).await.map_err(late)?
+    }
+
+    /// Names or values of all endpoints that may have some.
+    async fn labels<F: Future<Output = Result<LabelsAnswer, Status>>>(
+        &self,
+        what: &str,
+        query: &LabelsQuery,
+        ask: impl Fn(Arc<Endpoint>) -> F,
+    ) -> Result<LabelsAnswer, StoreError> {
+        let chosen =
+            self.chosen(Wanted { range: query.range, matchers: &query.matchers, stores: &query.stores });
+        let asked = chosen.into_iter().map(|endpoint| {
+            let call = ask(Arc::clone(&endpoint));
+            async move { (endpoint, self.within(call).await) }
+        });
+        let (mut values, mut warnings) = (BTreeSet::new(), Vec::new());
+        for (endpoint, answer) in join_all(asked).await {
+            match answer {
+                Ok(answer) => {
+                    values.extend(answer.values);
+                    warnings.extend(answer.warnings);
+                }
+                Err(status) => {
+                    let text = format!("fetch label {what} from store {endpoint}: {}", go_text(&status));
+                    if query.abort {
+                        return Err(error_of(&status, text));
+                    }
+                    warnings.push(text);
+                }
+            }
+        }
+        let limit = usize::try_from(query.limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+        Ok(LabelsAnswer { values: values.into_iter().take(limit).collect(), warnings, blocks: None })
+    }
+}
+
+/// The fault of an endpoint as ours, with this text.
+pub(super) fn error_of(status: &Status, text: String) -> StoreError {
+    match status.code() {
+        Code::InvalidArgument => StoreError::Invalid(text),
+        Code::ResourceExhausted => StoreError::Exhausted(text),
+        Code::Aborted => StoreError::Aborted(text),
+        Code::Internal => StoreError::Internal(text),
+        Code::Unavailable => StoreError::Unavailable(text),
+        Code::DeadlineExceeded => StoreError::Deadline(text),
+        _ => StoreError::Unknown(text),
+    }
+}
+
+/// The values without those that are not to be seen.
+fn visible(values: Vec<Bytes>, without: &[Bytes]) -> Vec<Bytes> {
+    values.into_iter().filter(|value| without.binary_search(value).is_err()).collect()
+}
+
+#[async_trait]
+impl Store for ProxyStore {
+    fn info(&self) -> StoreInfo {
+        let mut all = StoreInfo { ready: true, exemplars: Some(TimeRange::ALL), ..StoreInfo::empty("query") };
+        let mut label_sets: BTreeSet<Labels> = BTreeSet::new();
+        let known = self.endpoints.asked().into_iter().map(|endpoint| endpoint.known());
+        for known in known.filter(|known| known.offers.store) {
+            all.range =
+                TimeRange::new(all.range.min.min(known.range.min), all.range.max.max(known.range.max));
+            label_sets.extend(known.label_sets.iter().cloned());
+            all.tsdb_infos.extend(known.tsdb_infos.iter().cloned());
+        }
+        if all.range.min > all.range.max {
+            // Nobody there yet: as Thanos, rather be asked in vain than not.
+            all.range = TimeRange::ALL;
+        }
+        all.label_sets = label_sets.into_iter().collect();
+        all
+    }
+
+    async fn series(&self, query: Arc<SeriesQuery>, out: FrameSender) -> Result<(), StoreError> {
+        if query.matchers.is_empty() {
+            return Err(StoreError::Invalid("no matchers specified (excluding selector labels)".to_owned()));
+        }
+        if query.abort && self.endpoints.asked().is_empty() {
+            return Err(StoreError::Unknown("No StoreAPIs available".to_owned()));
+        }
+        let chosen =
+            self.chosen(Wanted { range: query.range, matchers: &query.matchers, stores: &query.stores });
+        let (mut streams, mut asked) = (Vec::new(), JoinSet::new());
+        for endpoint in chosen {
+            let (into, rest) = frames(ROOM);
+            streams.push(rest);
+            let reader = Reader { endpoint, query: Arc::clone(&query), timeout: self.timeout, out: into };
+            let empty = Arc::clone(&self.empty);
+            asked.spawn(async move {
+                let messages = reader.run().await;
+                empty.add(u64::from(messages == 0));
+            });
+        }
+        let warnings = if query.abort { Warnings::Abort } else { Warnings::Pass };
+        join_streams(&mut streams, query.limit, warnings, &out).await?;
+        // Endpoints that have more than is wanted are told so.
+        drop(streams);
+        asked.abort_all();
+        while let Some(ended) = asked.join_next().await {
+            if ended.is_err_and(|why| why.is_panic()) {
+                return Err(StoreError::Internal("a part of the query ended without an answer".to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn label_names(&self, query: LabelsQuery) -> Result<LabelsAnswer, StoreError> {
+        let request = label_names_request(&query);
+        let ask = |endpoint: Arc<Endpoint>| {
+            let (request, query) = (request.clone(), &query);
+            async move {
+                let answer: LabelNamesResponse =
+                    endpoint.client().unary(LABEL_NAMES, request, query.tenant.as_deref()).await?;
+                let values = visible(answer.names, &query.without);
+                Ok(LabelsAnswer { values, warnings: answer.warnings, blocks: None })
+            }
+        };
+        self.labels("names", &query, ask).await
+    }
+
+    async fn label_values(&self, name: Bytes, query: LabelsQuery) -> Result<LabelsAnswer, StoreError> {
+        if name.is_empty() {
+            return Err(StoreError::Invalid("label name parameter cannot be empty".to_owned()));
+        }
+        if query.without.binary_search(&name).is_ok() {
+            return Ok(LabelsAnswer::default());
+        }
+        let request = label_values_request(&name, &query);
+        let ask = |endpoint: Arc<Endpoint>| {
+            let (request, tenant) = (request.clone(), query.tenant.as_deref());
+            async move {
+                let answer: LabelValuesResponse =
+                    endpoint.client().unary(LABEL_VALUES, request, tenant).await?;
+                Ok(LabelsAnswer { values: answer.values, warnings: answer.warnings, blocks: None })
+            }
+        };
+        self.labels("values", &query, ask).await
+    }
+
+    async fn exemplars(&self, query: ExemplarsQuery) -> Result<ExemplarsAnswer, StoreError> {
+        self.ask_exemplars(query).await
+    }
+}

@@ -1,0 +1,92 @@
+//! Who is asked, who joins, who leaves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tonic::Status;
+
+use super::peer::{Does, Peer, everything};
+use crate::metrics::Registry;
+use crate::query::{EndpointOptions, EndpointSet, EndpointSpec, Listing};
+
+#[derive(Default)]
+struct Listed(Mutex<Vec<EndpointSpec>>);
+
+impl Listing for Listed {
+    fn endpoints(&self) -> Vec<EndpointSpec> {
+        self.0.lock().clone()
+    }
+}
+
+fn spec(address: &str, strict: bool) -> EndpointSpec {
+    EndpointSpec { address: address.to_owned(), strict }
+}
+
+fn asked(set: &EndpointSet) -> Vec<String> {
+    set.asked().iter().map(|endpoint| endpoint.address().to_owned()).collect()
+}
+
+fn known(set: &EndpointSet) -> Vec<String> {
+    set.status().iter().map(|status| status.address.clone()).collect()
+}
+
+#[tokio::test]
+async fn endpoints_come_are_sick_and_go() {
+    let peer = Peer::start(everything("receive", &[&[("region", "eu")]]), Does::Sends(Vec::new())).await;
+    let listing = Arc::new(Listed::default());
+    let registry = Registry::new();
+    let set = |unhealthy| {
+        let options = EndpointOptions { unhealthy, ..EndpointOptions::default() };
+        EndpointSet::new(Arc::clone(&listing) as Arc<dyn Listing>, options, &registry)
+    };
+    let patient = set(Duration::from_secs(300));
+    patient.look().await;
+    assert!(known(&patient).is_empty());
+    *listing.0.lock() = vec![spec(&peer.address, false), spec("127.0.0.1:1", false)];
+    patient.look().await;
+    // Who has never answered is not there.
+    assert_eq!(asked(&patient), [peer.address.clone()]);
+    assert_eq!(known(&patient), [peer.address.clone()]);
+    let status = &patient.status()[0];
+    assert_eq!((status.last_error.clone(), status.known.component), (None, "receive"));
+    assert!(status.last_check.is_some());
+    // Sick: shown, not asked, with what it said before.
+    let well = std::mem::replace(&mut *peer.behaviour.info.lock(), Err(Status::unavailable("not ready")));
+    patient.look().await;
+    assert!(asked(&patient).is_empty());
+    let status = &patient.status()[0];
+    assert_eq!(status.last_error.as_deref(), Some("rpc error: code = Unavailable desc = not ready"));
+    assert_eq!(status.known.label_sets_text(), "{region=\"eu\"}");
+    *peer.behaviour.info.lock() = well;
+    patient.look().await;
+    assert_eq!(asked(&patient).len(), 1);
+    // Gone from the list.
+    listing.0.lock().clear();
+    patient.look().await;
+    assert!(known(&patient).is_empty());
+    // Without patience it goes at once.
+    *listing.0.lock() = vec![spec(&peer.address, false)];
+    let impatient = set(Duration::ZERO);
+    impatient.look().await;
+    assert!(known(&impatient).is_empty());
+    let (_, page) = registry.page(false);
+    let line = "grpc_client_handled_total{grpc_code=\"Unavailable\",grpc_method=\"Info\",grpc_service=\"thanos.info.Info\",grpc_type=\"unary\"} 2";
+    assert!(page.contains(line), "{page}");
+}
+
+#[tokio::test]
+async fn a_strict_one_is_there_whatever_it_says() {
+    let listing = Arc::new(vec![spec("127.0.0.1:1", false), spec("127.0.0.1:1", true)]);
+    let options = EndpointOptions { unhealthy: Duration::ZERO, ..EndpointOptions::default() };
+    let set = EndpointSet::new(listing, options, &Registry::new());
+    set.look().await;
+    set.looked_once().await;
+    assert_eq!(asked(&set), ["127.0.0.1:1"]);
+    let status = &set.status()[0];
+    assert!(
+        status.last_error.as_ref().unwrap().contains("code = Unavailable desc = connection error"),
+        "{status:?}"
+    );
+    assert_eq!((status.known.component, status.last_check), ("unknown-store-api", None));
+}
