@@ -4,6 +4,8 @@
 //! become a zero threshold when histograms are added, so the table's digits are kept: the nearest double, less as many units in the
 //! last place as the table is off.
 
+use std::sync::LazyLock;
+
 use super::{CUSTOM_BUCKETS, Histogram};
 
 /// The schema that has all bounds of those from 0 on.
@@ -16,6 +18,19 @@ const OFF: &[u8; 256] = b"\
     1010112211211011111111212122212200110010112210221122101121221121\
     1132112122322232222222333344324311211222213311222132112222432233";
 
+/// The bounds of the finest schema between one half and one.
+static FINEST_BOUNDS: LazyLock<[f64; 256]> = LazyLock::new(|| {
+    std::array::from_fn(|part| {
+        let nearest = (part as f64 / 256.0).exp2() / 2.0;
+        let off = match OFF.get(part) {
+            Some(b'n') => -1,
+            Some(digit) => i64::from(digit.wrapping_sub(b'0')),
+            None => 0,
+        };
+        f64::from_bits(nearest.to_bits().wrapping_add_signed(-off))
+    })
+});
+
 /// The upper bound of bucket `number` of an exponential `schema`, as a distance from zero: 2^(number * 2^-schema), but the largest
 /// double for the last bucket of finite observations.
 pub(super) fn upper_bound(number: i64, schema: i32) -> f64 {
@@ -26,16 +41,10 @@ pub(super) fn upper_bound(number: i64, schema: i32) -> f64 {
     let schema = schema.min(FINEST);
     let whole = number >> schema;
     let part = (number - (whole << schema)) << (FINEST - schema);
-    if part == 0 {
-        return power_of_two(whole);
+    match usize::try_from(part).ok().and_then(|part| FINEST_BOUNDS.get(part)) {
+        Some(bound) if part != 0 => scaled(*bound, whole + 1),
+        _ => power_of_two(whole),
     }
-    let nearest = (part as f64 / 256.0).exp2() / 2.0;
-    let off = match usize::try_from(part).ok().and_then(|part| OFF.get(part)) {
-        Some(b'n') => -1,
-        Some(digit) => i64::from(digit.wrapping_sub(b'0')),
-        None => 0,
-    };
-    scaled(f64::from_bits(nearest.to_bits().wrapping_add_signed(-off)), whole + 1)
 }
 
 /// Whether bucket `number` ends within a zero bucket of that width to either side; custom buckets do not.
@@ -43,8 +52,13 @@ pub(super) fn lies_within(number: i64, schema: i32, threshold: f64) -> bool {
     schema != CUSTOM_BUCKETS && upper_bound(number, schema) <= threshold
 }
 
-/// `fraction` times two to the power of `exponent`. Half of the exponent is applied at a time, for the whole of it may be out of range.
+/// `fraction` times two to the power of `exponent`.
 fn scaled(fraction: f64, exponent: i64) -> f64 {
+    if (-1000..1000).contains(&exponent) {
+        // Neither it nor the product is out of range.
+        return fraction * f64::from_bits(((exponent + 1023) as u64) << 52);
+    }
+    // Half of the exponent is applied at a time, for the whole of it may be out of range.
     let exponent = exponent.clamp(-1200, 1200) as i32;
     let half = exponent / 2;
     fraction * 2f64.powi(half) * 2f64.powi(exponent - half)

@@ -14,15 +14,18 @@
 //! | a label of `count_values` | [`text`] |
 //! | how much it counts against the limit of samples | [`weight`] |
 //! | buckets with bounds | [`Histogram::buckets`](sarsen_block::Histogram::buckets) |
-//! | did the counter begin anew | [`began_anew`] |
+//! | did the counter begin anew | [`began_anew`]; for a whole series at once [`resolve_resets`] |
+//! | what `histogram_count` and the like need of a selector | [`keep_totals`] |
 
 mod binary;
+mod stats;
 mod sum;
 mod text;
 mod trim;
 
 pub(crate) use binary::{add, began_anew, divide, equals, multiply, negate, subtract, weight};
 pub(crate) use sarsen_block::Combined;
+pub(crate) use stats::{keep_totals, resolve_resets};
 pub(crate) use sum::{Mean, Sum, Told};
 pub(crate) use text::text;
 pub(crate) use trim::{Keep, fraction_below, trim};

@@ -133,6 +133,19 @@ fn sums_tell_of_hints_and_bounds() {
     assert_eq!(sum.add(&histogram(0, (0.0, 0.0), (0, &[]), (0, &[]))), Err(Incompatible));
 }
 
+#[test]
+fn resets_are_found_once_and_totals_kept() {
+    let at = |counts: &[f64]| histogram(0, (0.0, 0.0), (0, counts), (0, &[]));
+    let gauge = Histogram { hint: ResetHint::Gauge, ..at(&[1.0]) };
+    let mut all = vec![at(&[1.0, 2.0]), at(&[2.0, 2.0]), at(&[5.0, 1.0]), gauge, at(&[9.0, 9.0])];
+    keep_totals(&mut all);
+    let hints: Vec<ResetHint> = all.iter().map(|histogram| histogram.hint).collect();
+    let (unknown, reset, on) = (ResetHint::Unknown, ResetHint::Reset, ResetHint::NotReset);
+    assert_eq!(hints, [unknown, on, reset, ResetHint::Gauge, on]);
+    assert_eq!(counts(&all[2]), (6.0, 0.0, &[][..], &[][..]));
+    assert!(all[2].positive_spans.is_empty() && all[2].sum == 1.5);
+}
+
 proptest! {
     /// Both sides of a cut are the whole, wherever it lies.
     #[test]
