@@ -8,6 +8,7 @@ mod client;
 mod endpoints;
 mod gather;
 mod proxy;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 
@@ -17,3 +18,5 @@ pub(crate) use endpoints::{EndpointOptions, EndpointSet, EndpointSpec, EndpointS
 pub(crate) use gather::{Gather, Replicas};
 #[allow(unused_imports, reason = "those who ask come next")]
 pub(crate) use proxy::ProxyStore;
+#[allow(unused_imports, reason = "those who ask come next")]
+pub(crate) use surroundings::{Alone, Found, Metadata, RulesQuery, StoreStatus, Surroundings};
