@@ -62,6 +62,11 @@ impl Gate {
         self.0.inside.load(Ordering::Relaxed)
     }
 
+    /// Whether nobody is inside or waits, and this is the only handle.
+    pub fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
     /// How many have been let in so far.
     pub fn passed(&self) -> u64 {
         self.0.passed.load(Ordering::Relaxed)

@@ -66,6 +66,12 @@ const SHARED: &[Flag] = &[
         "Bytes that one request may fetch from the bucket or the caches; 0: any.",
     ),
     Flag::new("store.grpc.series-max-concurrency", Kind::Number, "20", "Series calls at the same time."),
+    Flag::new(
+        "store.limits.tenant-series-concurrency",
+        Kind::Number,
+        "0",
+        "Of these, calls of one tenant; further ones of the same tenant wait. 0: any.",
+    ),
     Flag::new("sync-block-duration", Kind::GoDuration, "15m", "Time between two looks at the bucket."),
     Flag::new("block-sync-concurrency", Kind::Number, "20", "Blocks at once.").inert(LISTED),
     Flag::new(
@@ -243,6 +249,7 @@ pub(crate) fn role(given: &Given, data_dir: PathBuf, sieve: Sieve) -> Result<Gat
             samples: number(["store.limits.request-samples", "store.grpc.series-sample-limit"])?,
             bytes: given.bytes("store.grpc.downloaded-bytes-limit")?,
             concurrency: given.count("store.grpc.series-max-concurrency")? as usize,
+            tenant_concurrency: given.count("store.limits.tenant-series-concurrency")? as usize,
             memory: given.bytes("chunk-pool-size")?,
         },
         caches: caches::read(given)?,

@@ -17,6 +17,7 @@ mod shelf;
 mod sieve;
 mod source;
 mod sync;
+mod turns;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ use request::Trouble;
 use shelf::Shelf;
 pub(crate) use sieve::Sieve;
 use source::Readers;
+use turns::Turns;
 
 /// How long a request waits for a store that does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -68,7 +70,7 @@ struct Inner {
     readers: Arc<Readers>,
     /// What all requests together may hold.
     ceiling: Ceiling,
-    gate: Gate,
+    turns: Turns,
     metrics: StoreMetrics,
     /// Where looks are counted; not where another role of the process counts its own.
     looked: Option<SyncMetrics>,
@@ -85,8 +87,9 @@ impl Gateway {
     /// The gateway, which has not looked at the bucket yet. `alone`: no other role of the process looks at it.
     pub(crate) fn new(bucket: Bucket, options: GatewayOptions, registry: &Registry, alone: bool) -> Self {
         let gate = Gate::new(options.limits.concurrency as u64);
+        let turns = Turns::new(gate.clone(), options.limits.tenant_concurrency as u64);
         let ceiling = Ceiling::patient(options.limits.memory, Arc::new(clock::Clock::start()), STUCK);
-        let metrics = StoreMetrics::new(registry, gate.clone(), ceiling.clone());
+        let metrics = StoreMetrics::new(registry, gate, ceiling.clone());
         let headers = options.local_headers.then(|| options.data_dir.clone());
         let headers = Arc::new(HeaderCache::new(headers, Arc::new(HeaderMetrics::new(registry))));
         let cache = CacheMetrics::cache(registry, &options.caches);
@@ -105,7 +108,7 @@ impl Gateway {
             away: watch::Sender::new(None),
             readers,
             ceiling,
-            gate,
+            turns,
             metrics,
             looked: alone.then(|| SyncMetrics::loaded(registry)),
             board: Board::default(),
@@ -191,7 +194,7 @@ impl Store for Gateway {
 
     async fn series(&self, query: Arc<SeriesQuery>, frames: FrameSender) -> Result<(), StoreError> {
         let began = clock::moment();
-        let _passage = self.0.gate.enter().await;
+        let _turn = self.0.turns.take(query.tenant.as_deref()).await;
         self.0.metrics.waited(began.elapsed());
         let answered = series::answer(self, &query, &frames).await?;
         self.0.metrics.answered(query.tenant.as_deref(), &answered);

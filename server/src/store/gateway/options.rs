@@ -41,6 +41,8 @@ pub(crate) struct GatewayLimits {
     pub(crate) bytes: u64,
     /// Series calls at the same time (`--store.grpc.series-max-concurrency`).
     pub(crate) concurrency: usize,
+    /// Of these, calls of one tenant (`--store.limits.tenant-series-concurrency`).
+    pub(crate) tenant_concurrency: usize,
     /// Bytes that all requests together may hold (`--chunk-pool-size`).
     pub(crate) memory: u64,
 }
