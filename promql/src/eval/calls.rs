@@ -13,7 +13,7 @@ use super::source::Reader;
 use super::stage::Change;
 use crate::ast::{Extension, Place, ValueType};
 use crate::func::scalars::{time, whole_seconds};
-use crate::func::{map_function, range_function, scalar_function, vector_function};
+use crate::func::{histogram_function, map_function, range_function, scalar_function, vector_function};
 use crate::plan::{CallNode, Node, NodeKind, SubqueryNode, first_aligned};
 use crate::{Annotations, Error, FunctionId};
 
@@ -46,6 +46,7 @@ impl<'q> Evaluator<'q> {
             }
             (id, _) if range_function(id).is_some() => self.over_windows(call, grid),
             (id, _) if map_function(id).is_some() => self.map(call, grid, before),
+            (id, _) if histogram_function(id).is_some() => self.of_histograms(call, grid, before),
             _ => {
                 let columns = self.over_vector(node.place, call, grid)?;
                 Ok(ready(columns, grid))
@@ -135,6 +136,15 @@ impl<'q> Evaluator<'q> {
         Ok(pipeline)
     }
 
+    /// A function that makes a number of a histogram.
+    fn of_histograms(&mut self, call: &'q CallNode, grid: Grid, before: u64) -> Result<Pipeline<'q>, Error> {
+        let function = histogram_function(call.function.id).zip(call.arguments.first());
+        let Some((function, argument)) = function else { return Ok(ready(Vec::new(), grid)) };
+        let mut pipeline = self.pipeline(argument, grid)?;
+        pipeline.push(self.stage(Change::OfHistogram(function), grid), (before, 0, 0));
+        Ok(pipeline)
+    }
+
     /// A function of the windows of each series.
     fn over_windows(&mut self, call: &'q CallNode, grid: Grid) -> Result<Pipeline<'q>, Error> {
         let Some(function) = range_function(call.function.id) else { return Ok(ready(Vec::new(), grid)) };
@@ -142,6 +152,7 @@ impl<'q> Evaluator<'q> {
         let question = self.query.question;
         let mut scalars = Vec::new();
         let mut windows = None;
+        let mut totals = false;
         // A subquery is evaluated before the other arguments.
         for argument in &call.arguments {
             if let NodeKind::Subquery(subquery) = &argument.kind {
@@ -158,6 +169,7 @@ impl<'q> Evaluator<'q> {
                 NodeKind::Subquery(_) => {}
                 NodeKind::Window(selector) => {
                     check_extension(id, selector.extension)?;
+                    totals = selector.totals;
                     let reader = self.sources.open(selector.selection)?;
                     let reference = Reference::of(selector);
                     windows = Some((
@@ -190,6 +202,7 @@ impl<'q> Evaluator<'q> {
             keeps_name,
             delayed: self.delayed(),
             type_labels: question.options.type_and_unit_labels,
+            totals,
         };
         let loss = if self.delayed() { Loss::None } else { Loss::Refused };
         let mut pipeline = Pipeline::new(grid, Origin::Series(reader, Kernel::Range(kernel)), loss);

@@ -137,9 +137,9 @@ impl<'q> Evaluator<'q> {
         let lookback_ms = self.query.question.lookback_ms;
         let reference = Reference::of(selector);
         let kernel = if selector.extension == Some(Extension::Smoothed) && take == Take::Value {
-            Kernel::Smoothed { reference, lookback_ms }
+            Kernel::Smoothed { reference, lookback_ms, place: selector.place }
         } else {
-            Kernel::Newest { reference, lookback_ms, take }
+            Kernel::Newest { reference, lookback_ms, take, totals: selector.totals }
         };
         let mut pipeline = Pipeline::new(grid, Origin::Series(reader, kernel), Loss::None);
         pipeline.one_name = has_one_name(selector);

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use sarsen_block::Timestamp;
+use sarsen_block::{METRIC_NAME, Timestamp};
 
 use super::column::{ColumnBuilder, Grid};
 use super::series::{Made, Reference};
 use super::source::Input;
-use crate::Error;
-use crate::ast::Extension;
+use crate::ast::{Extension, Place};
+use crate::func::interpolate_at;
 use crate::input::Samples;
+use crate::{Annotations, Error, Note};
 
 /// The value at `t` on the line between two samples.
 fn between(a: (Timestamp, f64), b: (Timestamp, f64), t: Timestamp) -> f64 {
@@ -80,26 +81,52 @@ pub(super) fn smoothed(
     input: &Input,
     samples: &Samples,
     grid: Grid,
-    (reference, lookback_ms): (Reference, i64),
+    (reference, lookback_ms, place): (Reference, i64, Place),
 ) -> Made {
     let mut column = ColumnBuilder::new(grid.steps());
+    let mut notes = Annotations::default();
+    let metric = input.labels.get(METRIC_NAME).unwrap_or_default();
     for step in 0..grid.steps() {
         let t = reference.time(grid.at(step));
-        let (begin, end) = (t.saturating_sub(lookback_ms), t.saturating_add(lookback_ms));
-        let low = samples.times.partition_point(|at| *at <= begin);
-        let high = samples.times.partition_point(|at| *at <= end);
-        let times = samples.times.get(low..high).unwrap_or_default();
-        let floats = samples.floats.get(low..high).unwrap_or_default();
-        let behind = times.partition_point(|at| *at < t);
-        let point = |at: usize| Some((*times.get(at)?, *floats.get(at)?));
-        let value = match (behind.checked_sub(1).and_then(point), point(behind)) {
-            (_, Some((at, value))) if at == t => value,
-            (Some(before), Some(after)) => between(before, after, t),
-            (Some((_, value)), None) => value,
-            (None, _) => continue,
-        };
-        column.float(step, value);
+        let near = (t.saturating_sub(lookback_ms), t.saturating_add(lookback_ms));
+        let floats = part(&samples.times, &samples.floats, near);
+        let histograms = part(&samples.histogram_times, &samples.histograms, near);
+        match (floats.0.is_empty(), histograms.0.is_empty()) {
+            (true, true) => {}
+            (false, false) => notes.add(Note::mixed_floats_histograms(metric), place),
+            (false, true) => {
+                if let Some(value) = value_at(floats, t) {
+                    column.float(step, value);
+                }
+            }
+            (true, false) => {
+                if let Some(value) = interpolate_at(histograms, t, metric, (&mut notes, place)) {
+                    column.histogram(step, Arc::new(value));
+                }
+            }
+        }
     }
     let column = (!column.is_empty()).then(|| column.finish(Arc::clone(&input.labels), input.drop_name));
-    Made { column, ..Made::default() }
+    Made { column, notes, ..Made::default() }
+}
+
+/// The samples with `begin < t <= end`.
+fn part<'a, T>(
+    times: &'a [Timestamp],
+    values: &'a [T],
+    (begin, end): (Timestamp, Timestamp),
+) -> (&'a [Timestamp], &'a [T]) {
+    let (low, high) = (times.partition_point(|at| *at <= begin), times.partition_point(|at| *at <= end));
+    (times.get(low..high).unwrap_or_default(), values.get(low..high).unwrap_or_default())
+}
+
+fn value_at((times, floats): (&[Timestamp], &[f64]), t: Timestamp) -> Option<f64> {
+    let behind = times.partition_point(|at| *at < t);
+    let point = |at: usize| Some((*times.get(at)?, *floats.get(at)?));
+    match (behind.checked_sub(1).and_then(point), point(behind)) {
+        (_, Some((at, value))) if at == t => Some(value),
+        (Some(before), Some(after)) => Some(between(before, after, t)),
+        (Some((_, value)), None) => Some(value),
+        (None, _) => None,
+    }
 }

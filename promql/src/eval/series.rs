@@ -12,10 +12,10 @@ use super::meter::StepCounts;
 use super::names::without_name;
 use super::source::Input;
 use super::window::Window;
-use crate::ast::Extension;
+use crate::ast::{Extension, Place};
 use crate::func::RangeFunction;
 use crate::func::notes::{Notes, Places, Spot};
-use crate::histogram::weight;
+use crate::histogram::{keep_totals, resolve_resets, weight};
 use crate::input::Samples;
 use crate::plan::Selector;
 use crate::{Annotations, Error, FunctionId, Note};
@@ -54,9 +54,9 @@ impl Reference {
 #[derive(Debug)]
 pub(super) enum Kernel<'a> {
     /// The newest sample at each step.
-    Newest { reference: Reference, lookback_ms: i64, take: Take },
+    Newest { reference: Reference, lookback_ms: i64, take: Take, totals: bool },
     /// A value between samples at each step.
-    Smoothed { reference: Reference, lookback_ms: i64 },
+    Smoothed { reference: Reference, lookback_ms: i64, place: Place },
     /// A function of the window at each step.
     Range(RangeKernel<'a>),
 }
@@ -79,6 +79,8 @@ pub(super) struct RangeKernel<'a> {
     pub(super) keeps_name: bool,
     pub(super) delayed: bool,
     pub(super) type_labels: bool,
+    /// Of histograms nothing but their totals is asked for.
+    pub(super) totals: bool,
 }
 
 /// What a worker keeps between series.
@@ -111,13 +113,16 @@ impl Kernel<'_> {
     pub(super) fn run(&self, input: &Input, grid: Grid, work: &mut Work) -> Result<Made, Error> {
         input.read(&mut work.samples)?;
         match self {
-            Self::Newest { reference, lookback_ms, take } => {
+            Self::Newest { reference, lookback_ms, take, totals } => {
+                if *totals {
+                    keep_totals(&mut work.samples.histograms);
+                }
                 let made = newest(input, grid, (*reference, *lookback_ms, *take), work)?;
                 Ok(Made { column: made, ..Made::default() })
             }
-            Self::Smoothed { reference, lookback_ms } => {
+            Self::Smoothed { reference, lookback_ms, place } => {
                 drop_stale(&mut work.samples);
-                Ok(smoothed(input, &work.samples, grid, (*reference, *lookback_ms)))
+                Ok(smoothed(input, &work.samples, grid, (*reference, *lookback_ms, *place)))
             }
             Self::Range(kernel) => kernel.run(input, grid, work),
         }
@@ -222,6 +227,11 @@ impl RangeKernel<'_> {
         if samples.times.is_empty() && samples.histogram_times.is_empty() {
             return Ok(Made::default());
         }
+        if self.totals {
+            keep_totals(&mut samples.histograms);
+        } else if self.extension.is_none() && self.looks_for_resets() {
+            resolve_resets(&mut samples.histograms);
+        }
         let name = input.labels.get(METRIC_NAME).unwrap_or_default();
         let mut notes = Notes::new(self.places);
         notes.series(name);
@@ -285,6 +295,11 @@ impl RangeKernel<'_> {
             at,
             extension: self.extension,
         }
+    }
+
+    /// Whether it compares each histogram with the one before, and asks nothing else of hints.
+    const fn looks_for_resets(&self) -> bool {
+        matches!(self.id, FunctionId::Rate | FunctionId::Increase | FunctionId::Irate | FunctionId::Resets)
     }
 
     /// How much of a window the step before did not see.

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use sarsen_block::{Histogram, Labels, LabelsRef, METRIC_NAME};
+
 use super::column::{Cell, Column, ColumnBuilder, Grid, Presence};
-use super::names::without_name;
+use super::names::{filtered, without_name};
 use super::operator::{Operator, arithmetic, compare};
 use crate::ast::BinaryOp;
 use crate::func::{MapFunction, keeps_nothing};
@@ -25,6 +27,8 @@ pub(super) enum Change {
     Negate,
     /// A function of one number and of scalars.
     Map { id: FunctionId, function: MapFunction, scalars: Vec<Vec<f64>> },
+    /// A number of each histogram; numbers are left out.
+    OfHistogram(fn(&Histogram) -> f64),
     /// The time of the step, in seconds.
     StepTime,
     /// Only the name is lost: the values are already those of the function.
@@ -66,12 +70,20 @@ impl Stage {
             if self.drops() {
                 column.drop_name = true;
                 if !self.delayed {
-                    column.labels = Arc::new(without_name(column.labels.as_ref().as_ref()));
+                    column.labels = Arc::new(self.unnamed(column.labels.as_ref().as_ref()));
                 }
             }
             Some(column)
         });
         changed.collect()
+    }
+
+    /// The labels of a result. Of those that tell what a metric is, numbers of histograms lose the name only.
+    fn unnamed(&self, labels: LabelsRef<'_>) -> Labels {
+        match self.change {
+            Change::OfHistogram(_) => filtered(labels, |name| name != METRIC_NAME),
+            _ => without_name(labels),
+        }
     }
 
     fn change(&self, mut column: Column, notes: &mut Annotations) -> Column {
@@ -82,6 +94,13 @@ impl Stage {
                 for (_, histogram) in &mut column.histograms {
                     *histogram = Arc::new(crate::histogram::negate(histogram));
                 }
+            }
+            Change::OfHistogram(function) => {
+                let mut numbers = ColumnBuilder::new(self.grid.steps());
+                for (step, histogram) in &column.histograms {
+                    numbers.float(*step as usize, function(histogram));
+                }
+                return numbers.finish(column.labels, column.drop_name);
             }
             Change::StepTime => {
                 let mut times = ColumnBuilder::new(self.grid.steps());

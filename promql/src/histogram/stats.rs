@@ -3,17 +3,22 @@
 use sarsen_block::{Counts, Histogram, ResetHint};
 
 /// Finds out once for each histogram of a series whether its counters began anew, and writes it into its hint, so that windows that overlap
-/// need not compare buckets again. Only for functions that ask nothing else of hints; gauges stay gauges.
+/// need not compare buckets again. Only for functions that ask nothing else of hints; gauges stay gauges, and stale markers are passed over.
 pub(crate) fn resolve_resets(histograms: &mut [Histogram]) {
-    for at in 1..histograms.len() {
-        let Some([before, now]) = histograms.get_mut(at - 1..=at) else { return };
-        if now.hint == ResetHint::Unknown {
+    let mut previous: Option<usize> = None;
+    for at in 0..histograms.len() {
+        let (done, rest) = histograms.split_at_mut(at);
+        let Some(now) = rest.first_mut().filter(|now| !now.is_stale()) else { continue };
+        if now.hint == ResetHint::Unknown
+            && let Some(before) = previous.and_then(|previous| done.get(previous))
+        {
             now.hint = match now.is_reset_since(before) {
                 Ok(true) => ResetHint::Reset,
                 Ok(false) => ResetHint::NotReset,
                 Err(_) => ResetHint::Unknown,
             };
         }
+        previous = Some(at);
     }
 }
 

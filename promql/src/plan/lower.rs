@@ -13,8 +13,8 @@ use super::node::{
 };
 use super::selection::{Hint, Selection};
 use crate::ast::{
-    Aggregate, At, Binary, Call, Expr, ExprKind, Extension, Grouping, Place, Shift, Subquery, ValueType,
-    VectorSelector,
+    Aggregate, At, Binary, BinaryOp, Call, Expr, ExprKind, Extension, Grouping, Place, Shift, Subquery,
+    ValueType, VectorSelector,
 };
 use crate::func::notes::Places;
 use crate::{Error, FunctionId};
@@ -36,6 +36,7 @@ pub(super) fn lower(expr: &Expr, question: &Question) -> Result<(Node, Vec<(Sele
         grouping: None,
         range_behind: 0,
         parameter: false,
+        buckets: Buckets::Asked,
     };
     let node = lowering.node(expr, &around)?.wrapped();
     Ok((node, lowering.selections))
@@ -59,6 +60,32 @@ struct Around<'a> {
     grouping: Option<&'a Grouping>,
     /// In the parameter of an aggregation `@` is not resolved: `start()` and `end()` mean nothing there, and a time only shifts.
     parameter: bool,
+    /// What of histograms is asked for.
+    buckets: Buckets,
+}
+
+/// What the surroundings of a selector ask of its histograms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Buckets {
+    /// All that they hold.
+    Asked,
+    /// Totals, as far as it is known.
+    NotAsked,
+    /// All that they hold, whatever stands further in.
+    Needed,
+}
+
+impl Buckets {
+    /// What is asked inside of a call.
+    const fn within(self, id: FunctionId) -> Self {
+        use FunctionId as Id;
+        match (self, id) {
+            (Self::Needed, _)
+            | (_, Id::HistogramQuantile | Id::HistogramQuantiles | Id::HistogramFraction) => Self::Needed,
+            (_, Id::HistogramCount | Id::HistogramSum | Id::HistogramAvg) => Self::NotAsked,
+            (other, _) => other,
+        }
+    }
 }
 
 /// A lowered node and what its surroundings do with it.
@@ -93,7 +120,8 @@ impl Lowering<'_> {
             ExprKind::Number(number) => (NodeKind::Number(number.value), ValueType::Scalar, true, false),
             ExprKind::String(text) => (NodeKind::Text(text.clone()), ValueType::String, true, false),
             ExprKind::Vector(selector) => {
-                let selector = self.selector(selector, 0, around)?;
+                let mut selector = self.selector(selector, 0, around)?;
+                selector.place = expr.place;
                 let fixed = selector.at.is_some() && !around.parameter;
                 (NodeKind::Select(Box::new(selector)), ValueType::Vector, fixed, fixed)
             }
@@ -164,8 +192,16 @@ impl Lowering<'_> {
         let range = TimeRange::new(start.saturating_sub(offset_ms), end.saturating_sub(offset_ms));
         let matchers = selector.matchers.clone();
         let selection = self.select(Selection { matchers: matchers.clone(), range, hint });
-        let mut found =
-            Selector { selection, matchers, offset_ms, at, range_ms, extension: selector.extension };
+        let mut found = Selector {
+            selection,
+            matchers,
+            offset_ms,
+            at,
+            range_ms,
+            extension: selector.extension,
+            totals: around.buckets == Buckets::NotAsked,
+            place: Place::default(),
+        };
         if around.parameter
             && range_ms == 0
             && let Some(at) = found.at.take()
@@ -224,6 +260,8 @@ impl Lowering<'_> {
             step: step_ms,
             grid: (first_aligned(before, step_ms), last.saturating_sub(offset_ms)),
             grouping: None,
+            // Whether counters began anew between results is found out by their buckets.
+            buckets: Buckets::Needed,
             ..around.clone()
         };
         let inner = self.node(&subquery.expr, &inner)?;
@@ -238,7 +276,8 @@ impl Lowering<'_> {
             let node = Node { kind: NodeKind::Number(value), place: expr.place, value: ValueType::Scalar };
             return Ok(Lowered { node, invariant: true, wrap: false });
         }
-        let inner = Around { function: call.function.name, grouping: None, ..around.clone() };
+        let buckets = around.buckets.within(call.function.id);
+        let inner = Around { function: call.function.name, grouping: None, buckets, ..around.clone() };
         let is_info = call.function.id == FunctionId::Info;
         let info = if is_info { Some(self.info(call, around)?) } else { None };
         // The second argument of `info` is no selector that is evaluated.
@@ -308,7 +347,9 @@ impl Lowering<'_> {
     }
 
     fn binary(&mut self, expr: &Expr, binary: &Binary, around: &Around<'_>) -> Result<Lowered, Error> {
-        let around = Around { function: "", grouping: None, ..around.clone() };
+        let trims = matches!(binary.op, BinaryOp::TrimLower | BinaryOp::TrimUpper);
+        let buckets = if trims { Buckets::Needed } else { around.buckets };
+        let around = Around { function: "", grouping: None, buckets, ..around.clone() };
         let left = self.node(&binary.left, &around)?;
         let right = self.node(&binary.right, &around)?;
         let stays = left.invariant && right.invariant;
@@ -352,7 +393,16 @@ impl Lowering<'_> {
         let matchers: Vec<_> = data.iter().chain(&names).cloned().collect();
         let hint = Hint { function: "info", step_ms: around.step, ..Hint::default() };
         let selection = self.select(Selection { matchers: matchers.clone(), range, hint });
-        let selector = Selector { selection, matchers, offset_ms, at, range_ms: 0, extension: None };
+        let selector = Selector {
+            selection,
+            matchers,
+            offset_ms,
+            at,
+            range_ms: 0,
+            extension: None,
+            totals: false,
+            place: Place::default(),
+        };
         Ok(InfoSource { selector, names, data })
     }
 

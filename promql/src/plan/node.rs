@@ -62,6 +62,10 @@ pub(crate) struct Selector {
     pub(crate) range_ms: i64,
     /// `anchored` or `smoothed`.
     pub(crate) extension: Option<Extension>,
+    /// Of histograms nothing but their totals is asked for.
+    pub(crate) totals: bool,
+    /// Where it stands.
+    pub(crate) place: Place,
 }
 
 /// A subquery.
