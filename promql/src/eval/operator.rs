@@ -7,6 +7,7 @@ use sarsen_block::Histogram;
 use super::column::Cell;
 use crate::annotations::Operation;
 use crate::ast::{ArithmeticOp, BinaryOp, CompareOp, Place};
+use crate::func::elementary;
 use crate::histogram::{self, Keep};
 use crate::{Annotations, Note};
 
@@ -109,8 +110,8 @@ pub(super) fn arithmetic(op: ArithmeticOp) -> fn(f64, f64) -> f64 {
         ArithmeticOp::Mul => |a, b| a * b,
         ArithmeticOp::Div => |a, b| a / b,
         ArithmeticOp::Mod => |a, b| a % b,
-        ArithmeticOp::Pow => f64::powf,
-        ArithmeticOp::Atan2 => f64::atan2,
+        ArithmeticOp::Pow => elementary::pow,
+        ArithmeticOp::Atan2 => elementary::atan2,
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::FunctionId;
 use super::clock::Moment;
+use super::elementary;
 
 /// Makes a number of a sample and of the scalar arguments of the step; optional arguments may be missing.
 pub(crate) type MapFunction = fn(f64, &[f64]) -> f64;
@@ -47,22 +48,22 @@ fn analysis(id: FunctionId) -> Option<MapFunction> {
     use FunctionId as Id;
     Some(match id {
         Id::Sqrt => |x, _| x.sqrt(),
-        Id::Exp => |x, _| x.exp(),
-        Id::Ln => |x, _| x.ln(),
-        Id::Log2 => |x, _| log2(x),
-        Id::Log10 => |x, _| x.ln() * std::f64::consts::LOG10_E,
-        Id::Sin => |x, _| x.sin(),
-        Id::Cos => |x, _| x.cos(),
-        Id::Tan => |x, _| x.tan(),
-        Id::Asin => |x, _| x.asin(),
-        Id::Acos => |x, _| x.acos(),
-        Id::Atan => |x, _| x.atan(),
-        Id::Sinh => |x, _| x.sinh(),
-        Id::Cosh => |x, _| x.cosh(),
-        Id::Tanh => |x, _| x.tanh(),
-        Id::Asinh => |x, _| x.asinh(),
-        Id::Acosh => |x, _| x.acosh(),
-        Id::Atanh => |x, _| x.atanh(),
+        Id::Exp => |x, _| elementary::exp(x),
+        Id::Ln => |x, _| elementary::ln(x),
+        Id::Log2 => |x, _| elementary::log2(x),
+        Id::Log10 => |x, _| elementary::log10(x),
+        Id::Sin => |x, _| elementary::sin(x),
+        Id::Cos => |x, _| elementary::cos(x),
+        Id::Tan => |x, _| elementary::tan(x),
+        Id::Asin => |x, _| elementary::asin(x),
+        Id::Acos => |x, _| elementary::acos(x),
+        Id::Atan => |x, _| elementary::atan(x),
+        Id::Sinh => |x, _| elementary::sinh(x),
+        Id::Cosh => |x, _| elementary::cosh(x),
+        Id::Tanh => |x, _| elementary::tanh(x),
+        Id::Asinh => |x, _| elementary::asinh(x),
+        Id::Acosh => |x, _| elementary::acosh(x),
+        Id::Atanh => |x, _| elementary::atanh(x),
         Id::Rad => |x, _| x * PI / 180.0,
         Id::Deg => |x, _| x * 180.0 / PI,
         _ => return None,
@@ -86,26 +87,6 @@ fn date(id: FunctionId) -> Option<MapFunction> {
 
 fn argument(arguments: &[f64], at: usize) -> f64 {
     arguments.get(at).copied().unwrap_or(f64::NAN)
-}
-
-/// Exponent and logarithm of the fraction apart, as Go does it: powers of two come out exact.
-pub(crate) fn log2(x: f64) -> f64 {
-    if !(x.is_finite() && x > 0.0) {
-        return x.ln();
-    }
-    let (fraction, exponent) = split(x);
-    if fraction == 0.5 {
-        return f64::from(exponent - 1);
-    }
-    fraction.ln() * std::f64::consts::LOG2_E + f64::from(exponent)
-}
-
-/// `x` as a fraction from 0.5 to below 1 times a power of two; `x` is finite and more than 0.
-fn split(x: f64) -> (f64, i32) {
-    const EXPONENT: u64 = 0x7FF << 52;
-    let (x, shift) = if x.is_normal() { (x, 0) } else { (x * 2f64.powi(64), 64) };
-    let exponent = (x.to_bits() >> 52) as i32 - 1022 - shift;
-    (f64::from_bits(x.to_bits() & !EXPONENT | 1022 << 52), exponent)
 }
 
 fn sign(x: f64) -> f64 {
@@ -194,16 +175,5 @@ mod tests {
         assert_eq!(call(Id::Round, -2.5, &[]), -2.0);
         assert_eq!(call(Id::Round, 5.016, &[0.01]), 5.02);
         assert!(call(Id::Round, 5.0, &[0.0]).is_nan());
-    }
-
-    #[test]
-    fn logarithms_of_powers_of_two_are_whole() {
-        for exponent in -1074..1024 {
-            let x =
-                if exponent < -1022 { f64::from_bits(1 << (exponent + 1074)) } else { 2f64.powi(exponent) };
-            assert_eq!(log2(x), f64::from(exponent));
-        }
-        assert_eq!((log2(0.0), log2(f64::INFINITY)), (f64::NEG_INFINITY, f64::INFINITY));
-        assert!(log2(-1.0).is_nan() && log2(f64::NAN).is_nan());
     }
 }

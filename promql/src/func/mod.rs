@@ -6,13 +6,14 @@
 mod absence;
 mod changing;
 pub(crate) mod clock;
+pub(crate) mod elementary;
 mod extended;
 mod histogram;
 mod info;
 mod instant;
 pub(crate) mod kahan;
 mod label;
-pub(crate) mod math;
+mod math;
 mod natural;
 pub(crate) mod notes;
 mod order;

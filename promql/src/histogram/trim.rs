@@ -6,7 +6,7 @@
 
 use sarsen_block::{Bucket, Counts, Histogram};
 
-use crate::func::math::log2;
+use crate::func::elementary::log2;
 
 /// Which side is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

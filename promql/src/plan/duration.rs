@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::ast::{ArithmeticOp, DurationExpr, DurationKind, Length};
+use crate::func::elementary;
 
 /// What `step()` and `range()` mean in them.
 #[derive(Debug, Clone, Copy)]
@@ -58,8 +59,8 @@ impl Spans {
             ArithmeticOp::Mod if b == 0.0 => return Err(wrong(expr, "modulo by zero")),
             ArithmeticOp::Div => a / b,
             ArithmeticOp::Mod => a % b,
-            ArithmeticOp::Pow => a.powf(b),
-            ArithmeticOp::Atan2 => a.atan2(b),
+            ArithmeticOp::Pow => elementary::pow(a, b),
+            ArithmeticOp::Atan2 => elementary::atan2(a, b),
         })
     }
 }

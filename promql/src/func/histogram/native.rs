@@ -8,7 +8,7 @@ use sarsen_block::{Bucket, Counts, Histogram};
 
 use super::moments::count;
 use crate::annotations::Note;
-use crate::func::math::log2;
+use crate::func::elementary::{exp2, log2};
 use crate::histogram::fraction_below;
 
 /// What is to be noted: a text for the name of the metric.
@@ -116,9 +116,9 @@ fn value_within(bucket: &Bucket, part: f64, custom: bool) -> f64 {
     }
     let (low, high) = (log2(lower.abs()), log2(upper.abs()));
     if lower > 0.0 {
-        return (low + (high - low) * part).exp2();
+        return exp2(low + (high - low) * part);
     }
-    -(high + (low - high) * (1.0 - part)).exp2()
+    -exp2(high + (low - high) * (1.0 - part))
 }
 
 /// Goes up the buckets of a histogram and remembers how many observations lie below two values.
