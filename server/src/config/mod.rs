@@ -17,6 +17,8 @@ mod overrides;
 mod pages;
 #[cfg(feature = "serve")]
 pub(crate) mod process;
+#[cfg(feature = "query")]
+pub(crate) mod query_endpoints;
 #[cfg(feature = "receive")]
 pub(crate) mod receive;
 #[cfg(feature = "standalone")]

@@ -52,7 +52,6 @@ impl ServerTlsFiles {
 /// Which files and rules the TLS of connections to others uses. Paths are read by `net/client_tls`.
 #[cfg(feature = "query")]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[allow(dead_code, reason = "the role that reads its flags comes next")]
 pub(crate) struct ClientTlsFiles {
     /// What named these files, for messages: `--grpc-client-tls-*`.
     pub(crate) origin: String,

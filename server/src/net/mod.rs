@@ -4,7 +4,6 @@
 pub(crate) mod api;
 mod base64;
 #[cfg(feature = "query")]
-#[allow(dead_code, reason = "the role that reads its flags comes next")]
 mod client_tls;
 #[cfg(feature = "grpc")]
 pub(crate) mod grpc;
@@ -16,7 +15,6 @@ mod probe;
 mod tls;
 
 #[cfg(feature = "query")]
-#[allow(unused_imports, reason = "the role that reads its flags comes next")]
 pub(crate) use client_tls::ClientTls;
 pub(crate) use http::{ServeOptions, bind, serve};
 pub(crate) use probe::{Probe, admin_routes};

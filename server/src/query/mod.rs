@@ -8,15 +8,18 @@ mod client;
 mod endpoints;
 mod gather;
 mod proxy;
+mod resolve;
 mod surroundings;
 #[cfg(test)]
 mod tests;
 
 #[allow(unused_imports, reason = "those who ask come next")]
-pub(crate) use endpoints::{EndpointOptions, EndpointSet, EndpointSpec, EndpointStatus, Listing};
+pub(crate) use endpoints::{EndpointOptions, EndpointSet, EndpointSpec, EndpointStatus, Listing, Sources};
 #[allow(unused_imports, reason = "those who ask come next")]
 pub(crate) use gather::{Gather, Replicas};
 #[allow(unused_imports, reason = "those who ask come next")]
 pub(crate) use proxy::ProxyStore;
+#[allow(unused_imports, reason = "those who ask come next")]
+pub(crate) use resolve::System as SystemNames;
 #[allow(unused_imports, reason = "those who ask come next")]
 pub(crate) use surroundings::{Alone, Found, Metadata, RulesQuery, StoreStatus, Surroundings};

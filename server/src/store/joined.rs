@@ -85,7 +85,8 @@ impl Heads<'_> {
             alone = false;
             self.advance(number).await?;
         }
-        let sorted = chunks.is_sorted_by_key(|chunk| (chunk.range.min, chunk.range.max));
+        let times = |chunk: &StoreChunk| (chunk.range.min, chunk.range.max);
+        let sorted = chunks.is_sorted_by(|a, b| times(a) < times(b));
         if !(alone && sorted) {
             chunks = in_order(chunks);
         }

@@ -25,3 +25,8 @@ pub mod thanos {
 pub mod hintspb {
     include!("hintspb.rs");
 }
+
+/// Package `prometheus_copy`.
+pub mod prometheus_copy {
+    include!("prometheus_copy.rs");
+}

@@ -13,17 +13,37 @@ use tonic::{Code, Status};
 
 use super::known::Known;
 use crate::clock;
-use crate::net::grpc::go_text;
+use crate::net::grpc::{ChannelOptions, go_text};
 use crate::query::client::{Client, INFO};
 use crate::wire::generated::thanos::info;
 
 /// An address, and how it is treated.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone)]
 pub(crate) struct EndpointSpec {
     /// `host:port`.
     pub(crate) address: String,
     /// Whether it is asked and shown even if it does not answer.
     pub(crate) strict: bool,
+    /// Of endpoints in the same group one is asked, each in its turn: they have the same.
+    pub(crate) group: Option<Arc<str>>,
+    /// How it is reached; none: as all others.
+    pub(crate) channel: Option<Arc<ChannelOptions>>,
+}
+
+impl EndpointSpec {
+    /// An endpoint like any other.
+    pub(crate) fn new(address: impl Into<String>) -> Self {
+        Self { address: address.into(), strict: false, group: None, channel: None }
+    }
+
+    /// Whether an endpoint of that kind is one of this kind.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let channel = |spec: &Self| spec.channel.as_ref().map(Arc::as_ptr);
+        self.address == other.address
+            && self.strict == other.strict
+            && self.group == other.group
+            && channel(self) == channel(other)
+    }
 }
 
 /// The state of an endpoint for people and programs.
@@ -71,9 +91,9 @@ impl Endpoint {
         &self.spec.address
     }
 
-    /// Whether it is asked and kept whatever it answers.
-    pub(crate) const fn is_strict(&self) -> bool {
-        self.spec.strict
+    /// How it is treated.
+    pub(super) const fn spec(&self) -> &EndpointSpec {
+        &self.spec
     }
 
     /// Calls to it.

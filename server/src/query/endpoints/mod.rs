@@ -6,9 +6,11 @@
 
 mod endpoint;
 mod known;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -18,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use endpoint::{Endpoint, EndpointSpec, EndpointStatus};
 pub(crate) use known::{Known, labels_of};
+pub(crate) use sources::Sources;
 
 use crate::metrics::Registry;
 use crate::net::grpc::{ChannelOptions, GrpcMetrics};
@@ -66,6 +69,7 @@ pub(crate) struct EndpointSet {
     metrics: Arc<GrpcMetrics>,
     all: RwLock<BTreeMap<String, Arc<Endpoint>>>,
     looked: watch::Sender<bool>,
+    turn: AtomicUsize,
 }
 
 impl std::fmt::Debug for EndpointSet {
@@ -78,12 +82,43 @@ impl EndpointSet {
     /// An empty set that [`look`](Self::look) fills from the listing.
     pub(crate) fn new(listing: Arc<dyn Listing>, options: EndpointOptions, registry: &Registry) -> Self {
         let metrics = Arc::new(GrpcMetrics::of_client(registry, METHODS));
-        Self { listing, options, metrics, all: RwLock::default(), looked: watch::Sender::new(false) }
+        Self {
+            listing,
+            options,
+            metrics,
+            all: RwLock::default(),
+            looked: watch::Sender::new(false),
+            turn: AtomicUsize::new(0),
+        }
     }
 
-    /// Endpoints that may be asked, by address.
+    /// Endpoints that may be asked, by address; of each group one, another one each time.
     pub(crate) fn asked(&self) -> Vec<Arc<Endpoint>> {
-        self.all.read().values().filter(|endpoint| endpoint.is_asked()).cloned().collect()
+        let mut asked: Vec<Arc<Endpoint>> =
+            self.all.read().values().filter(|endpoint| endpoint.is_asked()).cloned().collect();
+        let mut groups: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+        for group in asked.iter().filter_map(|endpoint| endpoint.spec().group.clone()) {
+            *groups.entry(group).or_default() += 1;
+        }
+        if groups.is_empty() {
+            return asked;
+        }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let mut left: BTreeMap<Arc<str>, usize> =
+            groups.into_iter().map(|(group, count)| (group, turn % count)).collect();
+        asked.retain(|endpoint| {
+            let Some(group) = &endpoint.spec().group else { return true };
+            // The one whose turn it is has none before it; those behind it have been let past.
+            match left.get_mut(group) {
+                Some(0) => left.remove(group).is_some(),
+                Some(before) => {
+                    *before -= 1;
+                    false
+                }
+                None => false,
+            }
+        });
+        asked
     }
 
     /// The state of all endpoints, by address.
@@ -162,11 +197,12 @@ impl EndpointSet {
         before: &BTreeMap<String, Arc<Endpoint>>,
     ) -> Option<Arc<Endpoint>> {
         if let Some(known) = before.get(&spec.address)
-            && known.is_strict() == spec.strict
+            && known.spec().is_like(spec)
         {
             return Some(Arc::clone(known));
         }
-        match Client::new(&spec.address, &self.options.channel, Arc::clone(&self.metrics)) {
+        let channel = spec.channel.as_deref().unwrap_or(&self.options.channel);
+        match Client::new(&spec.address, channel, Arc::clone(&self.metrics)) {
             Ok(client) => Some(Arc::new(Endpoint::new(spec.clone(), client))),
             Err(why) => {
                 tracing::warn!(err = why, address = spec.address, "new endpoint creation failed");

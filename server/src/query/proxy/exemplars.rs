@@ -124,11 +124,11 @@ mod tests {
             .into();
         let label_sets = vec![Labels::from_pairs([("region", "eu")]).unwrap()];
         let sidecar = Known { component: "sidecar", label_sets: label_sets.clone(), ..Known::anything() };
-        assert_eq!(expression(&selectors, &sidecar).unwrap(), "{job=~\"a|b\", __name__=\"up\"}");
+        assert_eq!(expression(&selectors, &sidecar).unwrap(), "{__name__=\"up\", job=~\"a|b\"}");
         let querier = Known { component: "query", label_sets, ..Known::anything() };
         assert_eq!(
             expression(&selectors, &querier).unwrap(),
-            "{region=\"eu\", job=~\"a|b\", __name__=\"up\"}"
+            "{__name__=\"up\", region=\"eu\", job=~\"a|b\"}"
         );
         let other = Labels::from_pairs([("region", "asia")]).unwrap();
         assert_eq!(expression(&selectors, &Known { label_sets: vec![other], ..Known::anything() }), None);

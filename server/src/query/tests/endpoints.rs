@@ -20,7 +20,7 @@ impl Listing for Listed {
 }
 
 fn spec(address: &str, strict: bool) -> EndpointSpec {
-    EndpointSpec { address: address.to_owned(), strict }
+    EndpointSpec { strict, ..EndpointSpec::new(address) }
 }
 
 fn asked(set: &EndpointSet) -> Vec<String> {
@@ -70,8 +70,9 @@ async fn endpoints_come_are_sick_and_go() {
     let impatient = set(Duration::ZERO);
     impatient.look().await;
     assert!(known(&impatient).is_empty());
+    // The port where nobody listens in three looks, and once the endpoint that was not ready.
     let (_, page) = registry.page(false);
-    let line = "grpc_client_handled_total{grpc_code=\"Unavailable\",grpc_method=\"Info\",grpc_service=\"thanos.info.Info\",grpc_type=\"unary\"} 2";
+    let line = "grpc_client_handled_total{grpc_code=\"Unavailable\",grpc_method=\"Info\",grpc_service=\"thanos.info.Info\",grpc_type=\"unary\"} 4";
     assert!(page.contains(line), "{page}");
 }
 
@@ -89,4 +90,32 @@ async fn a_strict_one_is_there_whatever_it_says() {
         "{status:?}"
     );
     assert_eq!((status.known.component, status.last_check), ("unknown-store-api", None));
+}
+
+#[tokio::test]
+async fn of_a_group_one_is_asked_each_in_its_turn() {
+    let mut peers = Vec::new();
+    for _ in 0..3 {
+        peers.push(Peer::start(everything("store", &[]), Does::Sends(Vec::new())).await);
+    }
+    let in_group = |peer: &Peer| EndpointSpec {
+        group: Some(Arc::from("dns+stores:1")),
+        ..EndpointSpec::new(&*peer.address)
+    };
+    let listing = vec![in_group(&peers[0]), in_group(&peers[1]), EndpointSpec::new(&*peers[2].address)];
+    let set = EndpointSet::new(Arc::new(listing), EndpointOptions::default(), &Registry::new());
+    set.look().await;
+    assert_eq!(known(&set).len(), 3);
+    let mut counts = std::collections::BTreeMap::<String, usize>::new();
+    for _ in 0..10 {
+        let asked = asked(&set);
+        assert_eq!(asked.len(), 2);
+        asked.into_iter().for_each(|address| *counts.entry(address).or_default() += 1);
+    }
+    let count = |peer: &Peer| counts[&peer.address];
+    assert_eq!((count(&peers[0]), count(&peers[1]), count(&peers[2])), (5, 5, 10));
+    // One that is sick is let be.
+    *peers[0].behaviour.info.lock() = Err(Status::unavailable("not now"));
+    set.look().await;
+    assert!((0..5).all(|_| asked(&set).contains(&peers[1].address)));
 }

@@ -178,10 +178,7 @@ impl Store for Served {
 
 /// All of these behind one face, looked at once.
 pub(crate) async fn proxy_over(addresses: &[&str], timeout_ms: u64) -> ProxyStore {
-    let specs: Vec<EndpointSpec> = addresses
-        .iter()
-        .map(|address| EndpointSpec { address: (*address).to_owned(), strict: false })
-        .collect();
+    let specs: Vec<EndpointSpec> = addresses.iter().map(|address| EndpointSpec::new(*address)).collect();
     let registry = Registry::new();
     let options = EndpointOptions { info_timeout: Duration::from_secs(2), ..EndpointOptions::default() };
     let endpoints = Arc::new(EndpointSet::new(Arc::new(specs), options, &registry));

@@ -28,5 +28,9 @@ pub(crate) mod hintspb {
     include!("hintspb.rs");
 }
 
+pub(crate) mod prometheus_copy {
+    include!("prometheus_copy.rs");
+}
+
 /// The texts as descriptors, for reflection.
 pub(crate) const DESCRIPTORS: &[u8] = include_bytes!("descriptors.bin");
