@@ -18,6 +18,7 @@ mod pages;
 #[cfg(feature = "serve")]
 pub(crate) mod process;
 #[cfg(feature = "query")]
+#[allow(dead_code, reason = "the role that has these flags comes next")]
 pub(crate) mod query_endpoints;
 #[cfg(feature = "receive")]
 pub(crate) mod receive;
