@@ -32,22 +32,12 @@ pub(super) fn absent(call: &mut VectorCall<'_>) -> Result<Vec<Column>, Error> {
     Ok(vec![column.finish(Arc::new(labels), false)])
 }
 
-/// The labels that a series would have, as Prometheus guesses them: from the first `=` of each name, unless another matcher of the name
-/// follows.
+/// The labels that a series would have, as Prometheus guesses them: of each name whose one matcher is an `=`.
 fn labels_of(matchers: &[Matcher]) -> Result<Labels, Error> {
     let mut found: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
     for matcher in matchers.iter().filter(|matcher| matcher.name() != METRIC_NAME) {
-        match matcher.op() {
-            // Only an `=` makes an entry, so that another one finds it.
-            MatchOp::Equal if !found.contains_key(matcher.name()) => {
-                found.insert(matcher.name(), Some(matcher.value()));
-            }
-            _ => {
-                if let Some(value) = found.get_mut(matcher.name()) {
-                    *value = None;
-                }
-            }
-        }
+        let value = (matcher.op() == MatchOp::Equal).then_some(matcher.value());
+        found.entry(matcher.name()).and_modify(|value| *value = None).or_insert(value);
     }
     let mut builder = LabelsBuilder::new();
     for (name, value) in found {
@@ -70,7 +60,7 @@ mod tests {
                 &[("x", "y")],
             ),
             (&[(MatchOp::Equal, "job", "a"), (MatchOp::NotEqual, "job", "b")], &[]),
-            (&[(MatchOp::Regex, "job", "a|b"), (MatchOp::Equal, "job", "b")], &[("job", "b")]),
+            (&[(MatchOp::Regex, "job", "a|b"), (MatchOp::Equal, "job", "b")], &[]),
             (&[(MatchOp::Equal, "job", "")], &[]),
         ];
         for (matchers, expected) in cases {

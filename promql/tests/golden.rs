@@ -1,0 +1,420 @@
+//! Every query of the golden data against what a real Prometheus answered: status, error, type, labels, values, annotations.
+//!
+//! Values are equal to the bit. Only queries with the functions of [`LENIENT`] may be off by 1e-9: their order of operations, or their
+//! mathematics, shows. Nothing here knows how many cases there are.
+
+mod data;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use data::DataSet;
+use sarsen_block::{Counts, Histogram, Labels, Span};
+use sarsen_promql::{
+    Budget, Error, EvalOptions, ParseOptions, Point, Question, Severity, Value, parse, prepare,
+};
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+/// Functions and aggregations whose results may differ in their last digits.
+const LENIENT: &[&str] = &[
+    "sum",
+    "avg",
+    "stddev",
+    "stdvar",
+    "quantile",
+    "deriv",
+    "predict_linear",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "atan2",
+    "histogram_quantile",
+    "histogram_stddev",
+    "histogram_stdvar",
+    "histogram_fraction",
+    "histogram_avg",
+    "histogram_sum",
+    "histogram_quantiles",
+    "sum_over_time",
+    "avg_over_time",
+    "stddev_over_time",
+    "stdvar_over_time",
+    "quantile_over_time",
+    "mad_over_time",
+];
+
+#[derive(Deserialize)]
+struct Case {
+    id: String,
+    group: String,
+    #[serde(rename = "type")]
+    kind: String,
+    query: String,
+    time: Option<String>,
+    start: Option<String>,
+    end: Option<String>,
+    step: Option<String>,
+    body: Body,
+    #[serde(default)]
+    ordered: bool,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    status: String,
+    #[serde(rename = "errorType")]
+    error_type: Option<String>,
+    error: Option<String>,
+    data: Option<Data>,
+    #[serde(default)]
+    warnings: Vec<String>,
+    #[serde(default)]
+    infos: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    #[serde(rename = "resultType")]
+    result_type: String,
+    result: Json,
+}
+
+/// An answer, from wherever it comes.
+#[derive(Debug, PartialEq)]
+enum Told {
+    Failed { kind: String, text: String },
+    Answered { kind: String, series: Vec<Series>, warnings: Vec<String>, infos: Vec<String> },
+}
+
+/// A series of an answer; a scalar is one without labels, a string has its text as a label.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Series {
+    labels: BTreeMap<String, String>,
+    floats: Vec<(i64, f64)>,
+    histograms: Vec<(i64, Buckets)>,
+}
+
+/// A histogram as JSON has it.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Buckets {
+    count: f64,
+    sum: f64,
+    /// Which bounds are in it, the bounds, and the count.
+    buckets: Vec<(i64, f64, f64, f64)>,
+}
+
+fn milliseconds(text: &str) -> i64 {
+    let seconds: f64 = text.parse().unwrap();
+    (seconds * 1000.0).round() as i64
+}
+
+fn ours(case: &Case, data: &DataSet) -> Told {
+    let options = EvalOptions {
+        delayed_name_removal: case.group == "delayed-name-removal",
+        start_timestamps: false,
+        type_and_unit_labels: case.group == "type-and-unit-labels",
+    };
+    let syntax = if case.group == "experimental" { ParseOptions::all() } else { ParseOptions::default() };
+    let time = |text: &Option<String>| milliseconds(text.as_deref().unwrap());
+    let question = match case.kind.as_str() {
+        "instant" => Question::instant(time(&case.time)),
+        "range" => Question::range(time(&case.start), time(&case.end), time(&case.step)),
+        other => panic!("{}: type {other}", case.id),
+    };
+    let question = Question { options, ..question };
+    let bad = |error: &Error| Told::Failed {
+        kind: "bad_data".to_owned(),
+        text: format!("invalid parameter \"query\": {error}"),
+    };
+    let prepared = match parse(&case.query, &syntax)
+        .map_err(Error::from)
+        .and_then(|expr| prepare(&case.query, expr, &question))
+    {
+        Ok(prepared) => prepared,
+        Err(error) => return bad(&error),
+    };
+    let found = prepared.selections().iter().map(|selection| data.select(selection)).collect();
+    let answer = match prepared.evaluate(found, &Budget::default()) {
+        Ok(answer) => answer,
+        Err(error) => return Told::Failed { kind: "execution".to_owned(), text: error.to_string() },
+    };
+    let notes = |severity| {
+        let of = answer.annotations.iter().filter(|annotation| annotation.note.severity() == severity);
+        let mut texts: Vec<String> = of.map(|annotation| annotation.text(&case.query)).collect();
+        texts.sort();
+        texts
+    };
+    let (kind, series) = told_value(&answer.value);
+    Told::Answered { kind, series, warnings: notes(Severity::Warning), infos: notes(Severity::Info) }
+}
+
+fn told_labels(labels: &Labels) -> BTreeMap<String, String> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    labels.iter().map(|(name, value)| (text(name), text(value))).collect()
+}
+
+fn told_value(value: &Value) -> (String, Vec<Series>) {
+    match value {
+        Value::Scalar(t, value) => {
+            ("scalar".to_owned(), vec![Series { floats: vec![(*t, *value)], ..Series::default() }])
+        }
+        Value::String(t, text) => {
+            let labels = BTreeMap::from([(String::new(), String::from_utf8_lossy(text).into_owned())]);
+            ("string".to_owned(), vec![Series { labels, floats: vec![(*t, 0.0)], ..Series::default() }])
+        }
+        Value::Vector(samples) => {
+            let told = samples.iter().map(|sample| {
+                let mut series = Series { labels: told_labels(&sample.labels), ..Series::default() };
+                match &sample.point {
+                    Point::Float(value) => series.floats.push((sample.t, *value)),
+                    Point::Histogram(histogram) => {
+                        series.histograms.push((sample.t, told_histogram(histogram)))
+                    }
+                }
+                series
+            });
+            ("vector".to_owned(), told.collect())
+        }
+        Value::Matrix(series) => {
+            let told = series.iter().map(|series| Series {
+                labels: told_labels(&series.labels),
+                floats: series.floats.clone(),
+                histograms: series
+                    .histograms
+                    .iter()
+                    .map(|(t, histogram)| (*t, told_histogram(histogram)))
+                    .collect(),
+            });
+            ("matrix".to_owned(), told.collect())
+        }
+    }
+}
+
+/// The buckets of a histogram that are not empty, from below; written from the definition of the format.
+fn told_histogram(histogram: &Histogram) -> Buckets {
+    let histogram = histogram.clone().to_float();
+    let Counts::Float { count, zero, positive, negative } = &histogram.counts else { panic!("integers") };
+    let threshold = histogram.zero_threshold;
+    let mut buckets = Vec::new();
+    for (index, count) in numbered(&histogram.negative_spans, negative).into_iter().rev() {
+        let (lower, upper) = (-bound(&histogram, index), -bound(&histogram, index - 1));
+        buckets.push((1, lower, upper.min(-threshold), count));
+    }
+    // A bucket of zeros that holds less than nothing, or nobody knows what, is not shown.
+    if *zero > 0.0 {
+        buckets.push((3, -threshold, threshold, *zero));
+    }
+    for (index, count) in numbered(&histogram.positive_spans, positive) {
+        let (lower, upper) = (bound(&histogram, index - 1), bound(&histogram, index));
+        if histogram.has_custom_buckets() {
+            buckets.push((if index == 0 { 3 } else { 0 }, lower, upper, count));
+        } else {
+            buckets.push((0, lower.max(threshold), upper, count));
+        }
+    }
+    buckets.retain(|(_, _, _, count)| *count != 0.0);
+    Buckets { count: *count, sum: histogram.sum, buckets }
+}
+
+fn numbered(spans: &[Span], counts: &[f64]) -> Vec<(i32, f64)> {
+    let mut index = 0;
+    let mut numbers = Vec::new();
+    for span in spans {
+        index += span.offset;
+        for _ in 0..span.length {
+            numbers.push(index);
+            index += 1;
+        }
+    }
+    numbers.into_iter().zip(counts.iter().copied()).collect()
+}
+
+/// The upper bound of bucket `index`.
+fn bound(histogram: &Histogram, index: i32) -> f64 {
+    if histogram.has_custom_buckets() {
+        return match usize::try_from(index) {
+            Ok(at) => histogram.custom_values.get(at).copied().unwrap_or(f64::INFINITY),
+            Err(_) => f64::NEG_INFINITY,
+        };
+    }
+    (f64::from(index) * (-f64::from(histogram.schema)).exp2()).exp2()
+}
+
+fn theirs(case: &Case) -> Told {
+    let body = &case.body;
+    let Some(data) = &body.data else {
+        assert_eq!(body.status, "error", "{}", case.id);
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        return Told::Failed { kind: text(&body.error_type), text: text(&body.error) };
+    };
+    let result = &data.result;
+    let series = match data.result_type.as_str() {
+        "scalar" => vec![Series { floats: vec![float_point(result)], ..Series::default() }],
+        "string" => {
+            let labels = BTreeMap::from([(String::new(), result[1].as_str().unwrap().to_owned())]);
+            vec![Series { labels, floats: vec![(time(&result[0]), 0.0)], ..Series::default() }]
+        }
+        _ => result.as_array().unwrap().iter().map(read_series).collect(),
+    };
+    Told::Answered {
+        kind: data.result_type.clone(),
+        series,
+        warnings: body.warnings.clone(),
+        infos: body.infos.clone(),
+    }
+}
+
+fn time(json: &Json) -> i64 {
+    (json.as_f64().unwrap() * 1000.0).round() as i64
+}
+
+fn number(json: &Json) -> f64 {
+    json.as_str().unwrap().parse().unwrap()
+}
+
+fn float_point(json: &Json) -> (i64, f64) {
+    (time(&json[0]), number(&json[1]))
+}
+
+fn histogram_point(json: &Json) -> (i64, Buckets) {
+    let histogram = &json[1];
+    let bucket =
+        |json: &Json| (json[0].as_i64().unwrap(), number(&json[1]), number(&json[2]), number(&json[3]));
+    let buckets = histogram["buckets"].as_array().into_iter().flatten().map(bucket).collect();
+    (time(&json[0]), Buckets { count: number(&histogram["count"]), sum: number(&histogram["sum"]), buckets })
+}
+
+fn read_series(json: &Json) -> Series {
+    let labels = json["metric"].as_object().unwrap().iter();
+    let several = |key: &str| json[key].as_array().cloned().unwrap_or_default();
+    let one = |key: &str| json.get(key).cloned();
+    let floats = several("values").into_iter().chain(one("value"));
+    let histograms = several("histograms").into_iter().chain(one("histogram"));
+    Series {
+        labels: labels.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect(),
+        floats: floats.map(|point| float_point(&point)).collect(),
+        histograms: histograms.map(|point| histogram_point(&point)).collect(),
+    }
+}
+
+/// How near two answers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Near {
+    Far,
+    Close,
+    Equal,
+}
+
+fn near(a: f64, b: f64) -> Near {
+    if a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()) {
+        Near::Equal
+    } else if (a - b).abs() <= 1e-9 * a.abs().max(b.abs()) {
+        Near::Close
+    } else {
+        Near::Far
+    }
+}
+
+/// Bounds of buckets are worked out by exponentiation here.
+fn near_bound(a: f64, b: f64) -> Near {
+    if a == b || (a - b).abs() <= 1e-15 * a.abs() { Near::Equal } else { Near::Far }
+}
+
+fn all(parts: impl IntoIterator<Item = Near>) -> Near {
+    parts.into_iter().min().unwrap_or(Near::Equal)
+}
+
+fn same(is: bool) -> Near {
+    if is { Near::Equal } else { Near::Far }
+}
+
+fn near_histogram(a: &Buckets, b: &Buckets) -> Near {
+    let buckets =
+        a.buckets.iter().zip(&b.buckets).flat_map(|(a, b)| {
+            [same(a.0 == b.0), near_bound(a.1, b.1), near_bound(a.2, b.2), near(a.3, b.3)]
+        });
+    all(buckets.chain([same(a.buckets.len() == b.buckets.len()), near(a.count, b.count), near(a.sum, b.sum)]))
+}
+
+fn near_series(a: &Series, b: &Series) -> Near {
+    let floats = a.floats.iter().zip(&b.floats).map(|(a, b)| all([same(a.0 == b.0), near(a.1, b.1)]));
+    let histograms = a.histograms.iter().zip(&b.histograms);
+    let histograms = histograms.map(|(a, b)| all([same(a.0 == b.0), near_histogram(&a.1, &b.1)]));
+    let lengths = a.floats.len() == b.floats.len() && a.histograms.len() == b.histograms.len();
+    all(floats.chain(histograms).chain([same(lengths && a.labels == b.labels)]))
+}
+
+fn compare(case: &Case, ours: &Told, theirs: &Told) -> Near {
+    let (
+        Told::Answered { kind, series, warnings, infos },
+        Told::Answered {
+            kind: their_kind,
+            series: their_series,
+            warnings: their_warnings,
+            infos: their_infos,
+        },
+    ) = (ours, theirs)
+    else {
+        return same(ours == theirs);
+    };
+    let notes = kind == their_kind && warnings == their_warnings && infos == their_infos;
+    let (mut series, mut their_series) = (series.clone(), their_series.clone());
+    if kind == "vector" && !case.ordered {
+        series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        their_series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    }
+    let lengths = series.len() == their_series.len();
+    all(series.iter().zip(&their_series).map(|(a, b)| near_series(a, b)).chain([same(lengths && notes)]))
+}
+
+/// Whether a function of [`LENIENT`] stands in the query.
+fn is_lenient(query: &str) -> bool {
+    let words = query.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    words.into_iter().any(|word| LENIENT.contains(&word))
+}
+
+fn shortened(told: &Told) -> String {
+    let mut text = format!("{told:?}");
+    if let Some((end, _)) = text.char_indices().nth(1500) {
+        text.truncate(end);
+        text += "...";
+    }
+    text
+}
+
+#[test]
+fn every_case_is_answered_as_prometheus_answers_it() {
+    let data = DataSet::golden();
+    let cases: Vec<Case> = data::lines("cases");
+    let (mut wrong, mut close) = (Vec::new(), Vec::new());
+    for case in &cases {
+        let (ours, theirs) = (ours(case, &data), theirs(case));
+        match compare(case, &ours, &theirs) {
+            Near::Equal => {}
+            Near::Close if is_lenient(&case.query) => close.push(&case.id),
+            _ => wrong.push((case, ours, theirs)),
+        }
+    }
+    println!("{} of {} cases are equal only up to 1e-9: {close:?}", close.len(), cases.len());
+    let mut text = String::new();
+    for (case, ours, theirs) in &wrong {
+        let when: Vec<&str> = [&case.time, &case.start, &case.end, &case.step]
+            .into_iter()
+            .filter_map(Option::as_deref)
+            .collect();
+        let (id, group, query) = (&case.id, &case.group, &case.query);
+        let _ = writeln!(text, "{id} ({group}, {}) {query}", when.join(" "));
+        let _ = writeln!(text, "  expected {}\n  got      {}", shortened(theirs), shortened(ours));
+    }
+    assert!(wrong.is_empty(), "{text}{} of {} cases are answered otherwise", wrong.len(), cases.len());
+}
