@@ -25,6 +25,8 @@ mod input;
 mod number;
 mod parse;
 mod plan;
+#[cfg(feature = "script")]
+mod script;
 mod value;
 
 pub use annotations::{Annotation, Annotations, Note, Repaired, Severity};
@@ -35,4 +37,6 @@ pub use func::{Function, FunctionId, Repeat};
 pub use input::{InputSeries, Samples, SeriesData, SeriesSet};
 pub use parse::{MAX_DEPTH, ParseOptions, ast, parse, parse_selector};
 pub use plan::{EvalOptions, Hint, Prepared, Question, Selection, prepare};
+#[cfg(feature = "script")]
+pub use script::{Failure, Report, ScriptOptions, run_script};
 pub use value::{InstantSample, Point, RangeSeries, Value};
