@@ -6,6 +6,7 @@
 
 mod client;
 mod endpoints;
+mod fleet;
 mod gather;
 mod proxy;
 mod resolve;
@@ -15,6 +16,8 @@ mod tests;
 
 #[allow(unused_imports, reason = "those who ask come next")]
 pub(crate) use endpoints::{EndpointOptions, EndpointSet, EndpointSpec, EndpointStatus, Listing, Sources};
+#[allow(unused_imports, reason = "those who ask come next")]
+pub(crate) use fleet::Fleet;
 #[allow(unused_imports, reason = "those who ask come next")]
 pub(crate) use gather::{Gather, Replicas};
 #[allow(unused_imports, reason = "those who ask come next")]

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use endpoint::{Endpoint, EndpointSpec, EndpointStatus};
-pub(crate) use known::{Known, labels_of};
+pub(crate) use known::{Known, Offers, labels_of};
 pub(crate) use sources::Sources;
 
 use crate::metrics::Registry;

@@ -113,7 +113,7 @@ impl ProxyStore {
 }
 
 /// The fault of an endpoint as ours, with this text.
-pub(super) fn error_of(status: &Status, text: String) -> StoreError {
+pub(crate) fn error_of(status: &Status, text: String) -> StoreError {
     match status.code() {
         Code::InvalidArgument => StoreError::Invalid(text),
         Code::ResourceExhausted => StoreError::Exhausted(text),

@@ -1,5 +1,5 @@
 //! The wing of queries in front of endpoints of every kind: good ones, silent ones, lying ones.
 
 mod endpoints;
-mod peer;
+pub(super) mod peer;
 mod proxy;
