@@ -110,7 +110,8 @@ pub use regex::Rewriter;
 pub use rewrite::{Ancestry, RewriteOptions, Rewritten, rewrite};
 pub use sample::{NORMAL_NAN_BITS, STALE_NAN_BITS, Sample, SampleIter, Value, is_stale};
 pub use series::{
-    Aggregates, ChunkSeries, ChunkSet, Decode, Merge, Overlap, SampleSeries, SampleSet, decode_chunks,
+    Aggregates, ChunkSeries, ChunkSet, Decode, Merge, Overlap, Replicas, SampleSeries, SampleSet, Timed,
+    decode_chunks, interleave,
 };
 pub use source::Source;
 pub use time::{TimeRange, Timestamp};

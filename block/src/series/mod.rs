@@ -10,6 +10,7 @@ pub(crate) mod heap;
 mod merge;
 mod overlap;
 mod recode;
+mod replicas;
 
 use crate::chunk::TimedChunk;
 use crate::error::Error;
@@ -19,8 +20,10 @@ use crate::sample::Sample;
 pub use aggregates::Aggregates;
 pub use decode::{Decode, decode_chunks};
 pub use merge::Merge;
+pub use overlap::{Timed, interleave};
 pub use recode::Overlap;
 pub(crate) use recode::{Desk, Held, Piece, Recode, compact};
+pub use replicas::Replicas;
 
 /// A series, still encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,9 +11,16 @@ use crate::series::heap::Heap;
 use crate::time::Timestamp;
 
 /// What a run is made of: samples of any kind, or, where all are floats, no more than these are.
-pub(super) trait Timed: Clone {
+pub trait Timed: Clone {
     /// When.
     fn time(&self) -> Timestamp;
+
+    /// Its value, if that is a number.
+    fn float(&self) -> Option<f64>;
+
+    /// The same with something added to its value; `None` if that is no number. A NaN becomes a quiet one with its other bits, which is what
+    /// an addition does to it.
+    fn raised(&self, by: f64) -> Option<Self>;
 
     /// The same, but it says nothing of counters that went on: the sample before it is not the one it was told of.
     fn told_apart(&self) -> Self;
@@ -22,6 +29,18 @@ pub(super) trait Timed: Clone {
 impl Timed for Sample {
     fn time(&self) -> Timestamp {
         self.t
+    }
+
+    fn float(&self) -> Option<f64> {
+        match self.value {
+            Value::Float(value) => Some(value),
+            Value::Histogram(_) => None,
+        }
+    }
+
+    fn raised(&self, by: f64) -> Option<Self> {
+        let value = Value::Float(add(self.float()?, by));
+        Some(Self { t: self.t, start: self.start, value })
     }
 
     fn told_apart(&self) -> Self {
@@ -35,12 +54,27 @@ impl Timed for Sample {
     }
 }
 
+/// The bit that makes a NaN a quiet one.
+const QUIET: u64 = 1 << 51;
+
+fn add(value: f64, by: f64) -> f64 {
+    if value.is_nan() { f64::from_bits(value.to_bits() | QUIET) } else { value + by }
+}
+
 /// A float without a start timestamp.
 pub(crate) type Float = (Timestamp, f64);
 
 impl Timed for Float {
     fn time(&self) -> Timestamp {
         self.0
+    }
+
+    fn float(&self) -> Option<f64> {
+        Some(self.1)
+    }
+
+    fn raised(&self, by: f64) -> Option<Self> {
+        Some((self.0, add(self.1, by)))
     }
 
     fn told_apart(&self) -> Self {
@@ -102,8 +136,8 @@ fn together<S: Timed>(
 }
 
 /// The samples of `runs`, each with rising times, appended to `into` with rising times and each time once. Prometheus
-/// begins with the second of its chunks, so the caller puts the first of them last.
-pub(super) fn interleave<S: Timed>(runs: &[Vec<S>], into: &mut Vec<S>) {
+/// begins with the second of its chunks, so the caller puts the first of them last; of series it begins with the first.
+pub fn interleave<S: Timed>(runs: &[Vec<S>], into: &mut Vec<S>) {
     let run_of = |run: usize| runs.get(run).map_or(&[][..], Vec::as_slice);
     let mut heap = Heap::new(|a: &Waiting, b: &Waiting| a.time < b.time);
     for run in 1..runs.len() {
