@@ -35,7 +35,7 @@
 //!
 //! Pure: blocks come in through their sources and go out through a sink; no file is opened and no clock read. One series is in memory at
 //! a time. The rooms, in reading order: `window`, `aggr`; `floats`, `histogram` (samples gathered into windows); `raw` with `stream`, and
-//! `again` (the two steps of downsampling); `whole`; `visible`, `counter`, `average`, `read`, `history`; `rows`, `merge` (windows picked one by one). `FORMAT.md`
+//! `again` (the two steps of downsampling); `whole`; `visible`, `counter`, `average`, `read`, `history`; `sent` (the chunks of a store, read for a querier); `rows`, `merge` (windows picked one by one). `FORMAT.md`
 //! draws the bytes.
 
 #![forbid(unsafe_code)]
@@ -52,6 +52,7 @@ mod merge;
 mod raw;
 mod read;
 mod rows;
+mod sent;
 mod stream;
 mod visible;
 mod whole;
@@ -64,5 +65,6 @@ pub use error::Error;
 pub use history::{History, HistorySet};
 pub use merge::AggregateChunks;
 pub use read::{Wanted, aggregate_for};
+pub use sent::{Sent, Sink, read_sent};
 pub use whole::{DownsampleOptions, downsample, downsample_both};
 pub use window::Resolution;
