@@ -4,6 +4,7 @@
 //! encoded chunks in the order of their labels; this wing puts overlapping ones together, reads the aggregates that a function asks for,
 //! makes one series of several replicas, and hands them to `sarsen_promql`, which never asks back.
 
+mod assemble;
 mod client;
 mod endpoints;
 mod fleet;
@@ -14,6 +15,8 @@ mod surroundings;
 #[cfg(test)]
 mod tests;
 
+#[allow(unused_imports, reason = "those who ask come next")]
+pub(crate) use assemble::{Told, select};
 #[allow(unused_imports, reason = "those who ask come next")]
 pub(crate) use endpoints::{EndpointOptions, EndpointSet, EndpointSpec, EndpointStatus, Listing, Sources};
 #[allow(unused_imports, reason = "those who ask come next")]

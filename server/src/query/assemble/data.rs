@@ -1,0 +1,183 @@
+//! From the chunks of a series to its samples.
+//!
+//! Chunks are brought into order once, and those that are the same are dropped. Where none of them overlap, which is nearly always so, they
+//! are decoded straight into columns. Where they do, it depends on what is asked: with replicas made one, chunks are split into rows
+//! without overlaps, each goes to the first row that has ended before it, and the rows are the replicas; raw chunks of one store's
+//! series are merged by time; all others follow each other, as a querier of Thanos without deduplication has them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sarsen_block::{Encoding, TimeRange, Timed, TimedChunk, decode_chunks, interleave};
+use sarsen_downsample::{Aggregate, Sent, Sink, Wanted, aggregate_for, read_sent};
+use sarsen_promql::{Error, Samples, Selection, SeriesData};
+
+use super::pieces::{Columns, Row};
+use crate::query::{Gather, Replicas};
+use crate::store::{ChunkParts, StoreChunk};
+
+/// How the chunks of a selection are read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    range: TimeRange,
+    wanted: Wanted,
+    /// Whether replicas become one series, and how.
+    replicas: Option<Replicas>,
+    /// Whether resets are taken out of raw counters too.
+    adjust: bool,
+    /// Whether a value may not fall where one replica takes over from another.
+    counter: bool,
+}
+
+impl Reading {
+    pub(super) fn new(selection: &Selection, gather: &Gather) -> Self {
+        let function = selection.hint.function;
+        Self {
+            range: selection.range,
+            wanted: aggregate_for(function),
+            replicas: (!gather.replica_labels.is_empty()).then_some(gather.replicas),
+            adjust: gather.adjust_counters,
+            counter: matches!(function, "increase" | "rate" | "irate" | "resets"),
+        }
+    }
+}
+
+/// The encoded samples of one series.
+pub(super) struct ChunkData {
+    /// By first, then last time.
+    chunks: Vec<StoreChunk>,
+    overlap: bool,
+    reading: Arc<Reading>,
+}
+
+impl fmt::Debug for ChunkData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChunkData")
+            .field("chunks", &self.chunks.len())
+            .field("reading", &self.reading)
+            .finish()
+    }
+}
+
+impl ChunkData {
+    /// Of chunks in any order.
+    pub(super) fn new(mut chunks: Vec<StoreChunk>, reading: Arc<Reading>) -> Self {
+        let key = |chunk: &StoreChunk| (chunk.range.min, chunk.range.max);
+        if !chunks.is_sorted_by_key(key) {
+            chunks.sort_by_key(key);
+        }
+        let apart =
+            |chunks: &[StoreChunk]| chunks.is_sorted_by(|before, next| before.range.max < next.range.min);
+        let mut overlap = !apart(&chunks);
+        if overlap {
+            drop_identical(&mut chunks);
+            overlap = !apart(&chunks);
+        }
+        Self { chunks, overlap, reading }
+    }
+
+    fn all_raw(&self) -> bool {
+        let raw = |chunk: &StoreChunk| matches!(&chunk.parts, ChunkParts::Raw(raw) if raw.encoding != Encoding::Aggregate);
+        self.chunks.iter().all(raw)
+    }
+
+    /// What is to be read: raw counters stay as they are unless it is said otherwise.
+    fn wanted(&self) -> Wanted {
+        let counter = self.reading.wanted == Wanted::Part(Aggregate::Counter);
+        if counter && !self.reading.adjust && self.all_raw() { Wanted::Average } else { self.reading.wanted }
+    }
+
+    /// Chunks of one store's series, merged by time.
+    fn merged(&self, into: &mut Columns<'_>) -> Result<(), sarsen_block::Error> {
+        let timed = |chunk: &StoreChunk| match &chunk.parts {
+            ChunkParts::Raw(raw) => Some(TimedChunk { range: chunk.range, chunk: raw.clone() }),
+            ChunkParts::Aggregates(_) => None,
+        };
+        let timed: Vec<_> = self.chunks.iter().filter_map(timed).collect();
+        decode_chunks(&timed, self.reading.range)?.into_iter().for_each(|sample| into.sample(sample));
+        Ok(())
+    }
+
+    /// Chunks of replicas, made one.
+    fn made_one(&self, how: Replicas, into: &mut Columns<'_>) -> Result<(), sarsen_block::Error> {
+        let range = self.reading.range;
+        let mut rows = Vec::new();
+        for chunks in split(&self.chunks) {
+            let mut row = Row::default();
+            let one_behind = how == Replicas::Penalty;
+            read_sent(chunks.into_iter().map(sent), self.wanted(), (range, one_behind), &mut row)?;
+            rows.push(row);
+        }
+        if rows.iter().all(Row::is_plain) {
+            let floats = rows.into_iter().map(|row| row.floats);
+            self.one_of(floats.collect(), how, |(t, value)| into.float(t, 0, value));
+        } else {
+            let mixed = rows.into_iter().map(Row::into_mixed);
+            self.one_of(mixed.collect(), how, |sample| into.sample(sample));
+        }
+        Ok(())
+    }
+
+    fn one_of<S: Timed>(&self, rows: Vec<Vec<S>>, how: Replicas, mut into: impl FnMut(S)) {
+        match how {
+            Replicas::Penalty => {
+                let rows = rows.iter().map(Vec::as_slice);
+                let mut one = sarsen_block::Replicas::new(rows, self.reading.range.max, self.reading.counter);
+                while let Some(sample) = one.next() {
+                    into(sample);
+                }
+            }
+            Replicas::Chain => {
+                let mut one = Vec::with_capacity(rows.iter().map(Vec::len).max().unwrap_or_default());
+                interleave(&rows, &mut one);
+                one.into_iter().for_each(into);
+            }
+        }
+    }
+}
+
+impl SeriesData for ChunkData {
+    fn read(&self, samples: &mut Samples) -> Result<(), Error> {
+        let reading = &self.reading;
+        let mut into = Columns(samples);
+        let read = match reading.replicas {
+            Some(how) if self.overlap => self.made_one(how, &mut into),
+            None if self.overlap && !reading.adjust && self.all_raw() => self.merged(&mut into),
+            _ => read_sent(self.chunks.iter().map(sent), self.wanted(), (reading.range, false), &mut into),
+        };
+        read.map_err(|why| Error::Data(why.to_string()))
+    }
+}
+
+fn sent(chunk: &StoreChunk) -> Sent<'_> {
+    match &chunk.parts {
+        ChunkParts::Raw(raw) => Sent::Raw(raw),
+        ChunkParts::Aggregates(parts) => Sent::Aggregates(parts),
+    }
+}
+
+/// Rows without overlaps: each chunk, in order of first, then last time, goes to the first row that has ended before it.
+fn split(chunks: &[StoreChunk]) -> Vec<Vec<&StoreChunk>> {
+    let mut rows: Vec<Vec<&StoreChunk>> = Vec::new();
+    for chunk in chunks {
+        let ended =
+            |row: &&mut Vec<&StoreChunk>| row.last().is_none_or(|last| last.range.max < chunk.range.min);
+        match rows.iter_mut().find(ended) {
+            Some(row) => row.push(chunk),
+            None => rows.push(vec![chunk]),
+        }
+    }
+    rows
+}
+
+/// Keeps the first of chunks that are the same. They are sorted by range, and those of one range are few.
+fn drop_identical(chunks: &mut Vec<StoreChunk>) {
+    let mut kept: Vec<StoreChunk> = Vec::with_capacity(chunks.len());
+    for chunk in chunks.drain(..) {
+        let mut same_range = kept.iter().rev().take_while(|before| before.range == chunk.range);
+        if !same_range.any(|before| before.parts == chunk.parts) {
+            kept.push(chunk);
+        }
+    }
+    *chunks = kept;
+}

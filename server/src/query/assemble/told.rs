@@ -1,0 +1,70 @@
+//! What the stores told beside series, for all selections of one query.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{StoreError, StoreSeries};
+
+/// Warnings, the first error, how much was sent; and the way to stop all that is still being waited for.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    warnings: Mutex<BTreeSet<String>>,
+    failure: Mutex<Option<StoreError>>,
+    series: AtomicU64,
+    chunks: AtomicU64,
+    bytes: AtomicU64,
+    stop: CancellationToken,
+}
+
+impl Told {
+    /// Notes that something is missing, each text once.
+    pub(crate) fn warn(&self, text: String) {
+        self.warnings.lock().insert(text);
+    }
+
+    /// Every warning once, sorted.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().iter().cloned().collect()
+    }
+
+    /// Notes why a selection ended early.
+    pub(super) fn failed(&self, why: StoreError) {
+        self.failure.lock().get_or_insert(why);
+    }
+
+    /// Why the first selection that ended early did so.
+    pub(crate) fn failure(&self) -> Option<StoreError> {
+        self.failure.lock().clone()
+    }
+
+    /// Notes what a frame brought.
+    pub(super) fn came(&self, series: &StoreSeries) {
+        let bytes: usize = series.chunks.iter().map(crate::store::StoreChunk::bytes).sum();
+        self.series.fetch_add(1, Ordering::Relaxed);
+        self.chunks.fetch_add(series.chunks.len() as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// How many frames with series were sent, how many chunks in them, and about how many bytes these have.
+    pub(crate) fn sent(&self) -> (u64, u64, u64) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (read(&self.series), read(&self.chunks), read(&self.bytes))
+    }
+
+    /// Whoever waits for series is to stop waiting: the query's time is over, or its caller has gone.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Waits until somebody says [`stop`](Self::stop).
+    pub(super) async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+}
