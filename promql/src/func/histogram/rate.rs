@@ -95,7 +95,9 @@ fn add_what_was_before(
             notes.add(Note::start_time_overlap(notes.metric()), ARGUMENT);
             overlap = true;
         }
-        if starts_anew(window, at) || began_anew(now, previous) {
+        // The second one goes on from the first, or from nothing, against which nothing begins anew; its hint may say what is known of a
+        // first one that is not looked at.
+        if starts_anew(window, at) || (at > 1 && began_anew(now, previous)) {
             add(result, previous, notes)?;
         }
         previous = now;
