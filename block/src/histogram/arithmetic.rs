@@ -6,7 +6,7 @@
 
 use super::combine::{Combined, Open, integers};
 use super::side::Side;
-use super::{Counts, Histogram, ResetHint};
+use super::{CUSTOM_BUCKETS, Counts, Histogram, ResetHint};
 use crate::error::Error;
 
 impl Histogram {
@@ -68,7 +68,9 @@ impl Histogram {
         let Counts::Float { count, zero, positive, negative } = &mut self.counts else {
             return Err(integers());
         };
-        for number in [count, zero, &mut self.sum].into_iter().chain(positive).chain(negative) {
+        // Custom buckets have no zero bucket, and infinitely often nothing would not be a number.
+        *zero = if self.schema == CUSTOM_BUCKETS { 0.0 } else { *zero * factor };
+        for number in [count, &mut self.sum].into_iter().chain(positive).chain(negative) {
             *number *= factor;
         }
         if factor < 0.0 {
@@ -85,7 +87,8 @@ impl Histogram {
         let Counts::Float { count, zero, positive, negative } = &mut self.counts else {
             return Err(integers());
         };
-        *zero /= divisor;
+        // Custom buckets have no zero bucket, and nothing by nothing would not be a number.
+        *zero = if self.schema == CUSTOM_BUCKETS { 0.0 } else { *zero / divisor };
         *count /= divisor;
         self.sum /= divisor;
         if divisor == 0.0 {

@@ -122,6 +122,22 @@ fn small_numbers_are_not_lost_in_large_ones() {
 }
 
 #[test]
+fn custom_buckets_get_no_zero_bucket() {
+    let listed = Histogram {
+        schema: CUSTOM_BUCKETS,
+        custom_values: vec![1.0],
+        ..exponential(0, (0.0, 0.0), (vec![(0, 2)], vec![1.0, 2.0]), (vec![], vec![]))
+    };
+    let (mut quotient, mut product) = (listed.clone(), listed);
+    quotient.divide(0.0).unwrap();
+    product.multiply(f64::INFINITY).unwrap();
+    for changed in [quotient, product] {
+        let Counts::Float { count, zero, .. } = changed.counts else { panic!("floats") };
+        assert_eq!((count, zero), (f64::INFINITY, 0.0));
+    }
+}
+
+#[test]
 fn an_overflow_is_seen() {
     let one = |count: f64| exponential(0, (0.0, 0.0), (vec![(0, 1)], vec![count]), (vec![], vec![]));
     let mut sum = HistogramSum::new(&one(1e308)).unwrap();
