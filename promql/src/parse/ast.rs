@@ -91,6 +91,31 @@ impl Expr {
     }
 }
 
+impl Expr {
+    /// The matchers of every selector, in the order in which they stand in the text but for the parameters of aggregations, which come last,
+    /// as in Prometheus.
+    pub fn selectors(&self) -> Vec<&[Matcher]> {
+        let mut found = Vec::new();
+        let mut left = vec![self];
+        while let Some(expr) = left.pop() {
+            match &expr.kind {
+                ExprKind::Number(_) | ExprKind::String(_) => {}
+                ExprKind::Vector(selector) => found.push(&selector.matchers[..]),
+                ExprKind::Matrix(matrix) => found.push(&matrix.selector.matchers[..]),
+                ExprKind::Subquery(subquery) => left.push(&subquery.expr),
+                ExprKind::Call(call) => left.extend(call.arguments.iter().rev()),
+                ExprKind::Aggregate(aggregate) => {
+                    left.extend(&aggregate.parameter);
+                    left.push(&aggregate.expr);
+                }
+                ExprKind::Binary(binary) => left.extend([&binary.right, &binary.left]),
+                ExprKind::Unary { expr, .. } | ExprKind::Paren(expr) => left.push(expr),
+            }
+        }
+        found
+    }
+}
+
 /// What a node can be.
 #[derive(Debug, Clone)]
 pub enum ExprKind {

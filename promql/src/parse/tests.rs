@@ -164,6 +164,23 @@ fn printing_is_that_of_prometheus() {
 }
 
 #[test]
+fn selectors_of_an_expression() {
+    let text =
+        "topk(scalar(k), a{x='}'} + rate(b[5m])) / on (job) -c{d=~'e|f'} unless max_over_time(g:h[1h:])";
+    let tree = parse(text, &ParseOptions::all()).unwrap();
+    let shown: Vec<String> = tree.selectors().iter().map(|matchers| format!("{matchers:?}")).collect();
+    let expected = [
+        "[x=\"}\", __name__=\"a\"]",
+        "[__name__=\"b\"]",
+        "[__name__=\"k\"]",
+        "[d=~\"e|f\", __name__=\"c\"]",
+        "[__name__=\"g:h\"]",
+    ];
+    assert_eq!(shown, expected);
+    assert!(parse("1 + 2", &ParseOptions::all()).unwrap().selectors().is_empty());
+}
+
+#[test]
 fn selectors_alone() {
     let shown = |text: &str| parse_selector(text).map(|matchers| format!("{matchers:?}"));
     assert_eq!(shown("up{a=\"b\"}").unwrap(), "[a=\"b\", __name__=\"up\"]");
