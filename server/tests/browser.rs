@@ -6,31 +6,16 @@
 
 mod support;
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sarsen_bucket::{MarkKind, Marker, Reason};
-use support::Node;
 use support::blocks::{HOUR, START, Wanted, blocks, directory, fill, open, resolution};
+use support::{Node, browser};
 
 const A: Wanted<'_> = Wanted { tenant: "a", start: START, blocks: 38, series: 3 };
 const B: Wanted<'_> = Wanted { tenant: "b<i>&", start: START, blocks: 5, series: 2 };
-
-fn browser() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let names = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"];
-    let found = names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
-    let found = found.into_iter().find(|file| file.is_file());
-    if found.is_none() {
-        // Written to the stream itself, because the test runner would keep what `eprintln!` says.
-        let mut screen = std::io::stderr();
-        writeln!(screen, "SKIPPED: no browser, it is in Debian's package chromium-headless-shell").unwrap();
-    }
-    found
-}
 
 /// The page as the browser has it after reading it. What its console or its parser complain about is a failure.
 fn opened(browser: &Path, folder: &Path, url: &str) -> String {
@@ -56,7 +41,7 @@ fn elements<'a>(page: &'a str, begin: &str, end: &str) -> Vec<&'a str> {
 
 #[tokio::test]
 async fn the_page_of_blocks_is_a_timeline() {
-    let Some(browser) = browser() else { return };
+    let Some(browser) = browser::program() else { return };
     let dir = tempfile::tempdir().unwrap();
     let (store, config) = (dir.path().join("bucket"), directory(&dir.path().join("bucket")));
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();

@@ -335,6 +335,24 @@ pub enum AggregateOp {
 }
 
 impl AggregateOp {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::Sum,
+        Self::Avg,
+        Self::Min,
+        Self::Max,
+        Self::Count,
+        Self::Group,
+        Self::Stddev,
+        Self::Stdvar,
+        Self::Topk,
+        Self::Bottomk,
+        Self::Limitk,
+        Self::LimitRatio,
+        Self::Quantile,
+        Self::CountValues,
+    ];
+
     /// As written.
     pub const fn name(self) -> &'static str {
         match self {

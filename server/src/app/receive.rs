@@ -155,11 +155,16 @@ async fn serve(
     Ok(())
 }
 
+/// What the page at `/` leads to.
+#[cfg(feature = "standalone")]
+const PAGES: [(&str, &str); 3] = [("blocks", "Blocks"), ("tenants", "Tenants"), ("metrics", "Metrics")];
+
 /// The routes of the listener for everything but remote write; in company, of everything.
 fn beside(company: &Company, routes: Router, receiver: &Receiver, http: &HttpMetrics) -> Router {
     #[cfg(feature = "standalone")]
     if let Some(standalone) = &company.standalone {
         let own = crate::standalone::page(receiver.clone())
+            .merge(crate::query::page("", &PAGES))
             .merge(crate::standalone::admin(receiver.clone(), standalone.admin_api));
         let compact = standalone.compact.as_ref().map(|compact| compact.routes(http, false));
         return routes.merge(receiver.write_router()).merge(own).merge(compact.unwrap_or_default());

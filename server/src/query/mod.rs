@@ -9,6 +9,7 @@ mod client;
 mod endpoints;
 mod fleet;
 mod gather;
+mod page;
 mod proxy;
 mod resolve;
 mod surroundings;
@@ -23,6 +24,8 @@ pub(crate) use endpoints::{EndpointOptions, EndpointSet, EndpointSpec, EndpointS
 pub(crate) use fleet::Fleet;
 #[allow(unused_imports, reason = "those who ask come next")]
 pub(crate) use gather::{Gather, Replicas};
+#[allow(unused_imports, reason = "those who ask come next")]
+pub(crate) use page::page;
 #[allow(unused_imports, reason = "those who ask come next")]
 pub(crate) use proxy::ProxyStore;
 #[allow(unused_imports, reason = "those who ask come next")]

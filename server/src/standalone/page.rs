@@ -1,4 +1,4 @@
-//! The page at `/`: what this process is, what it holds, and what waits.
+//! The page at `/tenants`: what this process is, what it holds, and what waits.
 
 use std::fmt::Write as _;
 
@@ -19,19 +19,19 @@ pub(crate) fn page(receiver: Receiver) -> Router {
             Html(snapshot.map_or_else(|why| why.to_string(), |snapshot| render(&snapshot)))
         }
     };
-    Router::new().route("/", get(show))
+    Router::new().route("/tenants", get(show))
 }
 
 fn render(snapshot: &Snapshot) -> String {
-    let mut html = html::head("Sarsen", "td,th{text-align:right}");
+    let mut html = html::head("Tenants", "td,th{text-align:right}");
     let _ = write!(
         html,
         "<p>Version {}. Takes remote write 1.0 at <code>/api/v1/write</code> and <code>/api/v1/receive</code>. \
-         Metrics are at <a href=\"/metrics\">/metrics</a>, the blocks of the bucket at <a href=\"/blocks\">/blocks</a>. This version has no query API yet.</p>",
+         Metrics are at <a href=\"/metrics\">/metrics</a>, the blocks of the bucket at <a href=\"/blocks\">/blocks</a>, queries at <a href=\"/\">/</a>.</p>",
         env!("CARGO_PKG_VERSION")
     );
     html.push_str(
-        "<h2>Tenants</h2><table><tr><th>tenant<th>series<th>samples taken<th>log bytes<th>local blocks<th>state</tr>",
+        "<table><tr><th>tenant<th>series<th>samples taken<th>log bytes<th>local blocks<th>state</tr>",
     );
     for (name, shut, stats) in &snapshot.tenants {
         let _ = write!(html, "<tr><td>{}", escape(name));

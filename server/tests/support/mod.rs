@@ -7,6 +7,7 @@
 #[cfg(feature = "compact")]
 pub(crate) mod blocks;
 pub(crate) mod body;
+pub(crate) mod browser;
 #[cfg(feature = "compact")]
 pub(crate) mod minio;
 pub(crate) mod s3;

@@ -28,8 +28,8 @@ const WET: [&str; 9] =
 
 /// A role's feature, and what belongs to other roles or to the tools.
 const ROLES: [(&str, &[&str]); 3] = [
-    ("receive", &["comfy-table", "sarsen-promql", "sarsen-compactor"]),
-    ("store", &["comfy-table", "sarsen-promql", "sarsen-compactor", "sarsen-tsdb", "sarsen-wal"]),
+    ("receive", &["comfy-table", "sarsen-compactor"]),
+    ("store", &["comfy-table", "sarsen-compactor", "sarsen-tsdb", "sarsen-wal"]),
     ("compact", &["comfy-table", "snap", "sarsen-promql", "sarsen-tsdb", "sarsen-wal"]),
 ];
 
