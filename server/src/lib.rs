@@ -37,7 +37,7 @@ mod clock;
 mod compact;
 mod config;
 mod go_float;
-#[cfg(any(feature = "compact", feature = "store"))]
+#[cfg(any(feature = "compact", feature = "query", feature = "store"))]
 mod html;
 mod logging;
 #[cfg(feature = "serve")]
