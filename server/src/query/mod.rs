@@ -12,6 +12,7 @@ mod gather;
 mod page;
 mod proxy;
 mod resolve;
+mod services;
 mod surroundings;
 #[cfg(test)]
 mod tests;
@@ -30,5 +31,9 @@ pub(crate) use page::page;
 pub(crate) use proxy::ProxyStore;
 #[allow(unused_imports, reason = "those who ask come next")]
 pub(crate) use resolve::System as SystemNames;
+#[allow(unused_imports, reason = "those who ask come next")]
+pub(crate) use services::{
+    Answered, Asking, Queries, QueryDefaults, Times, querier_services, querying_services,
+};
 #[allow(unused_imports, reason = "those who ask come next")]
 pub(crate) use surroundings::{Alone, Found, Metadata, RulesQuery, StoreStatus, Surroundings};

@@ -50,6 +50,8 @@ pub(crate) use series::{
     ChunkParts, ExemplarOut, ExemplarSeries, ExemplarsAnswer, Frame, LabelsAnswer, StoreChunk, StoreSeries,
 };
 pub(crate) use service::services;
+#[cfg(feature = "query")]
+pub(crate) use service::{Beside, TENANT, services_beside};
 
 /// Something that has series and answers for them.
 #[async_trait]

@@ -36,7 +36,7 @@ use crate::wire::storeapi::{
 const ROOM: usize = 4 << 20;
 
 /// The key of a call's metadata that names the tenant.
-const TENANT: &str = "thanos-tenant";
+pub(crate) const TENANT: &str = "thanos-tenant";
 /// The key of a call's metadata that says which encodings of ours the caller reads.
 const ENCODINGS: &str = "sarsen-encodings";
 
@@ -48,10 +48,31 @@ const STORE: [Method; 3] = [
 const INFO: Method = Method { service: "thanos.info.Info", name: "Info", streams: false };
 const EXEMPLARS: Method = Method { service: "thanos.Exemplars", name: "Exemplars", streams: true };
 
+/// What somebody offers beside a store, for those who ask who it is.
+#[derive(Debug, Clone, Copy, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "a set, as the message has it")]
+pub(crate) struct Beside {
+    /// Rules and alerts.
+    pub(crate) rules: bool,
+    /// Scraped targets.
+    pub(crate) targets: bool,
+    /// Types and help texts of metrics.
+    pub(crate) metadata: bool,
+    /// Whole queries.
+    pub(crate) query: bool,
+    /// Statistics of databases.
+    pub(crate) status: bool,
+}
+
 /// The services of a store: Store and Info, and Exemplars if it keeps any.
 pub(crate) fn services(store: Arc<dyn Store>) -> Services {
-    let service = Service(store);
-    let has_exemplars = service.0.info().exemplars.is_some();
+    services_beside(store, Beside::default())
+}
+
+/// The same of somebody who offers more, which is not served here but told of.
+pub(crate) fn services_beside(store: Arc<dyn Store>, beside: Beside) -> Services {
+    let service = Service { store, beside };
+    let has_exemplars = service.store.info().exemplars.is_some();
     let mut routes = Routes::new(
         StoreServer::new(service.clone())
             .max_decoding_message_size(usize::MAX)
@@ -68,7 +89,10 @@ pub(crate) fn services(store: Arc<dyn Store>) -> Services {
 }
 
 #[derive(Clone)]
-struct Service(Arc<dyn Store>);
+struct Service {
+    store: Arc<dyn Store>,
+    beside: Beside,
+}
 
 impl From<StoreError> for Status {
     fn from(error: StoreError) -> Self {
@@ -106,7 +130,7 @@ impl StoreApi for Service {
         let (into, out) = frames(ROOM);
         let mut task = JoinSet::new();
         task.spawn({
-            let (store, query) = (Arc::clone(&self.0), Arc::clone(&query));
+            let (store, query) = (Arc::clone(&self.store), Arc::clone(&query));
             async move { store.series(query, into).await }
         });
         let messages = Messages::new(out, task, &query);
@@ -122,7 +146,7 @@ impl StoreApi for Service {
     ) -> Result<Response<LabelNamesResponse>, Status> {
         let call = call_of(&request);
         let query = label_names_query(request.into_inner(), call)?;
-        let LabelsAnswer { values, warnings, blocks } = self.0.label_names(query).await?;
+        let LabelsAnswer { values, warnings, blocks } = self.store.label_names(query).await?;
         let hints = blocks.map(|blocks| {
             let hints = LabelNamesResponseHints { queried_blocks: queried(&blocks) };
             packed("hintspb.LabelNamesResponseHints", hints.encode_to_vec())
@@ -136,7 +160,7 @@ impl StoreApi for Service {
     ) -> Result<Response<LabelValuesResponse>, Status> {
         let call = call_of(&request);
         let (name, query) = label_values_query(request.into_inner(), call)?;
-        let LabelsAnswer { values, warnings, blocks } = self.0.label_values(name, query).await?;
+        let LabelsAnswer { values, warnings, blocks } = self.store.label_values(name, query).await?;
         let hints = blocks.map(|blocks| {
             let hints = LabelValuesResponseHints { queried_blocks: queried(&blocks) };
             packed("hintspb.LabelValuesResponseHints", hints.encode_to_vec())
@@ -156,15 +180,15 @@ fn packed(name: &str, value: Vec<u8>) -> Any {
 #[async_trait]
 impl Info for Service {
     async fn info(&self, _: Request<info::InfoRequest>) -> Result<Response<info::InfoResponse>, Status> {
-        let known = self.0.info();
+        let known = self.store.info();
         if !known.ready {
             return Err(Status::unavailable(format!("{} is not ready", known.component)));
         }
-        Ok(Response::new(advertisement(&known)))
+        Ok(Response::new(advertisement(&known, self.beside)))
     }
 }
 
-fn advertisement(known: &StoreInfo) -> info::InfoResponse {
+fn advertisement(known: &StoreInfo, beside: Beside) -> info::InfoResponse {
     let tsdb_info = |(labels, range): &(sarsen_block::Labels, TimeRange)| info::TsdbInfo {
         labels: Some(label_set(labels.as_ref())),
         min_time: range.min,
@@ -184,7 +208,11 @@ fn advertisement(known: &StoreInfo) -> info::InfoResponse {
         exemplars: known
             .exemplars
             .map(|range| info::ExemplarsInfo { min_time: range.min, max_time: range.max }),
-        ..Default::default()
+        rules: beside.rules.then_some(info::RulesInfo {}),
+        targets: beside.targets.then_some(info::TargetsInfo {}),
+        metric_metadata: beside.metadata.then_some(info::MetricMetadataInfo {}),
+        query: beside.query.then_some(info::QueryApiInfo {}),
+        status: beside.status.then_some(info::StatusInfo {}),
     }
 }
 
@@ -205,7 +233,7 @@ impl Exemplars for Service {
         request: Request<ExemplarsRequest>,
     ) -> Result<Response<Self::ExemplarsStream>, Status> {
         let call = call_of(&request);
-        let found = self.0.exemplars(exemplars_query(&request.into_inner(), call)?).await?;
+        let found = self.store.exemplars(exemplars_query(&request.into_inner(), call)?).await?;
         let warning =
             |text| Ok(ExemplarsResponse { result: Some(exemplars_response::Result::Warning(text)) });
         let series = found.series.into_iter().map(|series| Ok(exemplars_of(&series)));

@@ -3,3 +3,4 @@
 mod endpoints;
 pub(super) mod peer;
 mod proxy;
+mod services;

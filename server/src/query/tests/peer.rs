@@ -19,10 +19,16 @@ use crate::net::{ServeOptions, bind, serve};
 use crate::query::{EndpointOptions, EndpointSet, EndpointSpec, ProxyStore};
 use crate::store::{ChunkParts, Frame, SeriesQuery, Store as _, StoreChunk, StoreError, StoreSeries, frames};
 use crate::wire::generated::thanos::info::info_server::{Info, InfoServer};
+use crate::wire::generated::thanos::metadata_server::{Metadata, MetadataServer};
+use crate::wire::generated::thanos::rules_server::{Rules, RulesServer};
 use crate::wire::generated::thanos::store_server::{Store, StoreServer};
+use crate::wire::generated::thanos::targets_server::{Targets, TargetsServer};
 use crate::wire::generated::thanos::{
-    Label, LabelNamesRequest, LabelNamesResponse, LabelSet, LabelValuesRequest, LabelValuesResponse,
-    SeriesRequest, info,
+    ActiveTarget, Alert, AlertInstance, Label, LabelNamesRequest, LabelNamesResponse, LabelSet,
+    LabelValuesRequest, LabelValuesResponse, Meta, MetricMetadata, MetricMetadataEntry,
+    MetricMetadataRequest, MetricMetadataResponse, Rule, RuleGroup, RulesRequest, RulesResponse,
+    SeriesRequest, TargetDiscovery, TargetsRequest, TargetsResponse, info, metric_metadata_response, rule,
+    rules_response, targets_response,
 };
 use crate::wire::storeapi::SeriesMessage;
 
@@ -108,28 +114,89 @@ impl Peer {
             open: Arc::default(),
         };
         let served = Served(Arc::new(behaviour));
-        let routes =
-            Routes::new(StoreServer::new(served.clone())).add_service(InfoServer::new(served.clone()));
-        Self::serve(routes, served.0).await
-    }
-
-    async fn serve(routes: Routes, behaviour: Arc<Behaviour>) -> Self {
+        let routes = Routes::new(StoreServer::new(served.clone()))
+            .add_service(InfoServer::new(served.clone()))
+            .add_service(RulesServer::new(served.clone()))
+            .add_service(TargetsServer::new(served.clone()))
+            .add_service(MetadataServer::new(served.clone()));
         let services = Services { routes, methods: Vec::new() };
-        let ready = watch::Sender::new(true);
-        let router =
-            services.into_router(crate::wire::DESCRIPTORS, ready.subscribe(), &Registry::new()).unwrap();
-        let listener = bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let stop = CancellationToken::new();
-        tokio::spawn(serve(listener, router, ServeOptions::plain(Duration::ZERO), stop.clone()));
-        Self { address, behaviour, _stop: Arc::new(stop.drop_guard()) }
+        let (address, stop) = listen(services).await;
+        Self { address, behaviour: served.0, _stop: stop }
     }
+}
+
+/// Serves until the guard is dropped; the address.
+pub(crate) async fn listen(services: Services) -> (String, Arc<DropGuard>) {
+    let ready = watch::Sender::new(true);
+    let router = services.into_router(crate::wire::DESCRIPTORS, ready.subscribe(), &Registry::new()).unwrap();
+    let listener = bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let stop = CancellationToken::new();
+    tokio::spawn(serve(listener, router, ServeOptions::plain(Duration::ZERO), stop.clone()));
+    (address, Arc::new(stop.drop_guard()))
 }
 
 #[async_trait]
 impl Info for Served {
     async fn info(&self, _: Request<info::InfoRequest>) -> Result<Response<info::InfoResponse>, Status> {
         self.0.info.lock().clone().map(Response::new)
+    }
+}
+
+type Sent<T> = BoxStream<'static, Result<T, Status>>;
+
+fn one<T: Send + 'static>(answer: T) -> Result<Response<Sent<T>>, Status> {
+    Ok(Response::new(stream::iter([Ok(answer)]).boxed()))
+}
+
+#[async_trait]
+impl Rules for Served {
+    type RulesStream = Sent<RulesResponse>;
+
+    /// A group with a rule that is pending and one that is not, in the older numbers.
+    async fn rules(&self, _: Request<RulesRequest>) -> Result<Response<Self::RulesStream>, Status> {
+        let info = self.0.info.lock().clone()?;
+        let labels = info.label_sets.first().cloned();
+        let alert = |name: &str, state, alerts| Rule {
+            result: Some(rule::Result::Alert(Alert {
+                name: name.to_owned(),
+                labels: labels.clone(),
+                state,
+                alerts,
+                ..Default::default()
+            })),
+        };
+        let pending = AlertInstance { state: 1, value: "1".to_owned(), ..Default::default() };
+        let rules = vec![alert("Pending", 1, vec![pending]), alert("Quiet", 0, Vec::new())];
+        let group = RuleGroup { name: "g".to_owned(), file: "f".to_owned(), rules, ..Default::default() };
+        one(RulesResponse { result: Some(rules_response::Result::Group(group)) })
+    }
+}
+
+#[async_trait]
+impl Targets for Served {
+    type TargetsStream = Sent<TargetsResponse>;
+
+    async fn targets(&self, _: Request<TargetsRequest>) -> Result<Response<Self::TargetsStream>, Status> {
+        let labels = self.0.info.lock().clone()?.label_sets.first().cloned();
+        let target = ActiveTarget { labels, scrape_url: "http://t/metrics".to_owned(), ..Default::default() };
+        let targets = TargetDiscovery { active_targets: vec![target], dropped_targets: Vec::new() };
+        one(TargetsResponse { result: Some(targets_response::Result::Targets(targets)) })
+    }
+}
+
+#[async_trait]
+impl Metadata for Served {
+    type MetricMetadataStream = Sent<MetricMetadataResponse>;
+
+    async fn metric_metadata(
+        &self,
+        _: Request<MetricMetadataRequest>,
+    ) -> Result<Response<Self::MetricMetadataStream>, Status> {
+        let meta = Meta { r#type: "gauge".to_owned(), help: "Whether.".to_owned(), unit: String::new() };
+        let metadata = [("up".to_owned(), MetricMetadataEntry { metas: vec![meta] })].into();
+        let metadata = MetricMetadata { metadata };
+        one(MetricMetadataResponse { result: Some(metric_metadata_response::Result::Metadata(metadata)) })
     }
 }
 

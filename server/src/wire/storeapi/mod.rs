@@ -16,4 +16,6 @@ pub(crate) use codec::{FromWire, ToWire, WireCodec};
 pub(crate) use message::SeriesMessage;
 pub use read::frames_in;
 pub use request::accepted_as;
+#[cfg(feature = "query")]
+pub(crate) use request::matchers_from;
 pub(crate) use request::{Call, exemplars_query, label_names_query, label_values_query, series_query};

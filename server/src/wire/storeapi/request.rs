@@ -35,7 +35,7 @@ pub(crate) fn series_query(request: SeriesRequest, call: Call) -> Result<SeriesQ
     let abort = request.partial_response_disabled || aborts(request.partial_response_strategy());
     Ok(SeriesQuery {
         range: TimeRange::new(request.min_time, request.max_time),
-        matchers: matchers(&request.matchers)?,
+        matchers: matchers_from(&request.matchers)?,
         max_resolution_ms: request.max_resolution_window,
         aggregates: wanted,
         skip_chunks: request.skip_chunks,
@@ -44,7 +44,7 @@ pub(crate) fn series_query(request: SeriesRequest, call: Call) -> Result<SeriesQ
             .shard_info
             .and_then(|shard| Shard::new(shard.shard_index, shard.total_shards, shard.by, shard.labels)),
         without: sorted(request.without_replica_labels),
-        block_matchers: matchers(&hints.block_matchers)?,
+        block_matchers: matchers_from(&hints.block_matchers)?,
         batch: usize::try_from(request.response_batch_size).unwrap_or_default(),
         abort,
         xor2: call.xor2,
@@ -63,11 +63,11 @@ pub(crate) fn label_names_query(request: LabelNamesRequest, call: Call) -> Resul
     let hints: LabelNamesRequestHints = unpack(request.hints.as_ref(), "hintspb.LabelNamesRequestHints")?;
     Ok(LabelsQuery {
         range: TimeRange::new(request.start, request.end),
-        matchers: matchers(&request.matchers)?,
+        matchers: matchers_from(&request.matchers)?,
         abort: request.partial_response_disabled || aborts(request.partial_response_strategy()),
         without: sorted(request.without_replica_labels),
         limit: count(request.limit),
-        block_matchers: matchers(&hints.block_matchers)?,
+        block_matchers: matchers_from(&hints.block_matchers)?,
         tenant: call.tenant,
         stores: Vec::new(),
     })
@@ -85,10 +85,10 @@ pub(crate) fn label_values_query(
     let abort = request.partial_response_disabled || aborts(request.partial_response_strategy());
     let query = LabelsQuery {
         range: TimeRange::new(request.start, request.end),
-        matchers: matchers(&request.matchers)?,
+        matchers: matchers_from(&request.matchers)?,
         without: sorted(request.without_replica_labels),
         limit: count(request.limit),
-        block_matchers: matchers(&hints.block_matchers)?,
+        block_matchers: matchers_from(&hints.block_matchers)?,
         tenant: call.tenant,
         abort,
         stores: Vec::new(),
@@ -124,7 +124,11 @@ pub(crate) fn exemplars_query(request: &ExemplarsRequest, call: Call) -> Result<
     })
 }
 
-fn matchers(sent: &[LabelMatcher]) -> Result<Vec<Matcher>, StoreError> {
+/// Of messages.
+///
+/// # Errors
+/// `Invalid` for one that is broken.
+pub(crate) fn matchers_from(sent: &[LabelMatcher]) -> Result<Vec<Matcher>, StoreError> {
     sent.iter().map(matcher).collect()
 }
 
