@@ -23,6 +23,8 @@ use crate::config::grpc::GrpcConfig;
 use crate::metrics::{BucketMetrics, Registry};
 #[cfg(feature = "grpc")]
 use crate::net::Probe;
+#[cfg(feature = "grpc")]
+use crate::net::grpc::Services;
 use crate::net::{self, ServeOptions};
 use crate::objstore::Objstore;
 #[cfg(feature = "grpc")]
@@ -75,7 +77,18 @@ impl Server {
         probe: &Probe,
         registry: &Registry,
     ) -> Result<Self, Failure> {
-        let router = services(store).into_router(DESCRIPTORS, probe.watch_ready(), registry);
+        Self::open_services(config, services(store), probe, registry).await
+    }
+
+    /// The listener of these services; their health follows `probe`.
+    #[cfg(feature = "grpc")]
+    async fn open_services(
+        config: &GrpcConfig,
+        services: Services,
+        probe: &Probe,
+        registry: &Registry,
+    ) -> Result<Self, Failure> {
+        let router = services.into_router(DESCRIPTORS, probe.watch_ready(), registry);
         let options = ServeOptions::grpc(config).map_err(Failure::Usage)?;
         let server = Self::open(&config.address, router.map_err(Failure::Run)?, options).await?;
         tracing::info!(address = config.address, "listening for serving gRPC");

@@ -10,6 +10,8 @@ pub(crate) mod body;
 pub(crate) mod browser;
 #[cfg(feature = "compact")]
 pub(crate) mod minio;
+#[cfg(feature = "store")]
+pub(crate) mod questions;
 pub(crate) mod s3;
 #[cfg(feature = "store")]
 pub(crate) mod storeapi;

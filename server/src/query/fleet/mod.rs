@@ -34,6 +34,9 @@ use crate::store::StoreError;
 use crate::wire::generated::thanos::{LabelSet, PartialResponseStrategy, targets_request};
 use crate::wire::storeapi::{FromWire, ToWire};
 
+/// How long endpoints wait for the first look-up of names.
+const NAMES_FIRST: Duration = Duration::from_secs(5);
+
 /// The endpoints of a querier.
 #[derive(Debug)]
 pub(crate) struct Fleet {
@@ -75,9 +78,10 @@ impl Fleet {
 
     /// Looks after names, files and endpoints until it is told to stop.
     pub(crate) async fn run(&self, stop: CancellationToken) {
+        // Name servers that do not answer keep nobody from those whose addresses are known.
         tokio::select! {
             () = stop.cancelled() => return,
-            () = self.sources.look_up() => {}
+            _ = tokio::time::timeout(NAMES_FIRST, self.sources.look_up()) => {}
         }
         tokio::join!(self.sources.run(stop.clone()), self.endpoints.run(stop));
     }
