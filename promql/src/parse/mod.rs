@@ -27,9 +27,9 @@ use self::lex::Fault;
 use crate::error::ParseError;
 
 /// How many nodes may stand above each other in a tree, operands of a chain `a + b + c` included. Prometheus has no limit of its own.
-pub const MAX_DEPTH: u32 = 500;
+pub const MAX_DEPTH: u32 = 250;
 /// How many parentheses, calls, signs and right operands may be open at once: the grammar recurs here with larger frames than any walk has.
-const MAX_OPEN: u32 = 128;
+const MAX_OPEN: u32 = 64;
 
 /// Which experimental parts of the language are allowed. By default none, as in Prometheus without feature flags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
