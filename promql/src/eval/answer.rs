@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use sarsen_block::{Histogram, is_stale};
 
-use super::column::{Cell, Column, Grid};
+use super::column::{Column, Grid};
 use super::evaluator::Evaluator;
 use super::extended::window;
-use super::merge::same_labels;
+use super::merge::{Clash, same_labels};
 use super::meter::Stats;
 use super::names::without_name;
 use super::series::drop_stale;
@@ -88,7 +88,7 @@ impl Evaluator<'_> {
         for column in columns.iter_mut().filter(|column| column.drop_name) {
             column.labels = Arc::new(without_name(column.labels.as_ref().as_ref()));
         }
-        same_labels(columns, grid.steps())
+        same_labels(columns, grid.steps(), Clash::SameKind)
     }
 
     /// The samples in the window of a selector that is the whole query.
@@ -161,9 +161,9 @@ fn matrix(columns: Vec<Column>, grid: Grid) -> Value {
 
 fn vector(columns: Vec<Column>, grid: Grid) -> Value {
     let samples = columns.into_iter().filter_map(|column| {
-        let point = match column.cell(0)? {
-            Cell::Float(value) => Point::Float(value),
-            Cell::Histogram(histogram) => Point::Histogram(Box::new(histogram.as_ref().clone())),
+        let point = match column.histogram(0) {
+            Some(histogram) => Point::Histogram(Box::new(histogram.as_ref().clone())),
+            None => Point::Float(column.float(0)?),
         };
         Some(InstantSample { labels: Arc::unwrap_or_clone(column.labels), t: grid.start, point })
     });

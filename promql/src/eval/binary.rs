@@ -3,6 +3,7 @@
 //! Series of both sides get the number of their match group once, from the labels they are matched by. Then each pair of series is computed over
 //! all steps at once: nothing is looked up per step. Where pairs collide, the earliest step decides which error Prometheus would have met first.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -12,7 +13,7 @@ use sarsen_block::{Labels, LabelsRef, METRIC_NAME};
 use super::bits::Bits;
 use super::column::{Cell, Column, ColumnBuilder, Grid};
 use super::evaluator::Evaluator;
-use super::merge::{has_same_labels, same_labels};
+use super::merge::{Clash, has_same_labels, same_labels};
 use super::names::{filtered, put_filtered, with, without_name};
 use super::operator::{Operator, arithmetic, compare};
 use super::pipeline::same_labelset;
@@ -50,7 +51,7 @@ pub(super) fn join(
         join.run(left, right, groups.len(), evaluator)?
     };
     if !grid.is_instant() {
-        return same_labels(columns, steps);
+        return same_labels(columns, steps, Clash::Any);
     }
     if !evaluator.delayed() && has_same_labels(&columns) {
         return Err(same_labelset());
@@ -208,7 +209,7 @@ impl Join<'_> {
         let mut error = FirstError::default();
         self.refuse_duplicates(&many, &one, &ones, &mut error);
         let mut pieces = Vec::new();
-        let mut notes = Annotations::default();
+        let mut notes = LastNotes::default();
         for (at, (manys, ones)) in manys.iter().zip(&ones).enumerate() {
             if at % 1024 == 0 {
                 evaluator.budget.check()?;
@@ -219,7 +220,7 @@ impl Join<'_> {
         if let Some((_, error)) = error.found {
             return Err(error);
         }
-        evaluator.note(notes);
+        evaluator.note(notes.finish());
         pieces.sort_by_key(|piece: &Piece| piece.order);
         Ok(pieces.into_iter().map(|piece| piece.column).collect())
     }
@@ -283,7 +284,7 @@ impl Join<'_> {
         &self,
         group: &Group<'_>,
         pieces: &mut Vec<Piece>,
-        (error, notes): (&mut FirstError, &mut Annotations),
+        (error, notes): (&mut FirstError, &mut LastNotes),
     ) {
         let mut matched = Matched::new(self.matching.cardinality == Cardinality::OneToOne);
         let mut one_there = Bits::none(self.steps);
@@ -327,7 +328,7 @@ impl Join<'_> {
         mut steps: Bits,
         order: usize,
         (matched, pieces): (&mut Matched, &mut Vec<Piece>),
-        (error, notes): (&mut FirstError, &mut Annotations),
+        (error, notes): (&mut FirstError, &mut LastNotes),
     ) {
         if steps.is_empty() {
             return;
@@ -335,7 +336,7 @@ impl Join<'_> {
         let labels = self.result_labels(pair);
         let column = match self.numbers(pair, &steps) {
             Some(column) => column,
-            None => self.cells(pair, &mut steps, notes),
+            None => self.cells(pair, &mut steps, (order, notes)),
         };
         if let Some(step) = matched.take(&labels, &steps) {
             let what = if self.matching.cardinality == Cardinality::OneToOne {
@@ -417,13 +418,16 @@ impl Join<'_> {
     }
 
     /// The result step by step; steps at which the two do not go together are taken out of `steps`.
-    fn cells(&self, pair: &Pair<'_>, steps: &mut Bits, notes: &mut Annotations) -> Column {
+    fn cells(&self, pair: &Pair<'_>, steps: &mut Bits, (order, notes): (usize, &mut LastNotes)) -> Column {
         let (left, right) = self.sides(pair);
         let mut column = ColumnBuilder::new(self.steps);
         let mut done = Bits::none(self.steps);
         for step in steps.iter() {
             let (Some(a), Some(b)) = (left.cell(step), right.cell(step)) else { continue };
-            let Some(outcome) = self.operator.apply(a, b, notes) else { continue };
+            let mut told = Annotations::default();
+            let outcome = self.operator.apply(a, b, &mut told);
+            notes.tell((step, order), told);
+            let Some(outcome) = outcome else { continue };
             done.set(step);
             if self.return_bool {
                 column.float(step, f64::from(u8::from(outcome.holds)));
@@ -433,6 +437,27 @@ impl Join<'_> {
         }
         *steps = done;
         column.finish(Arc::default(), false)
+    }
+}
+
+/// What was noted: of each step only what the last pair of series gave rise to, as Prometheus has it.
+#[derive(Default)]
+struct LastNotes {
+    steps: BTreeMap<usize, (usize, Annotations)>,
+}
+
+impl LastNotes {
+    /// What a pair gave rise to; pairs of a step come one after the other by `order`.
+    fn tell(&mut self, (step, order): (usize, usize), told: Annotations) {
+        if !told.is_empty() && self.steps.get(&step).is_none_or(|(other, _)| *other <= order) {
+            self.steps.insert(step, (order, told));
+        }
+    }
+
+    fn finish(self) -> Annotations {
+        let mut all = Annotations::default();
+        self.steps.into_values().for_each(|(_, told)| all.merge(told));
+        all
     }
 }
 

@@ -5,7 +5,7 @@ use sarsen_block::Matcher;
 use super::call::VectorCall;
 use super::column::{Column, Grid};
 use super::evaluator::{Evaluator, has_one_name, no_labels, ready};
-use super::merge::{has_same_labels, same_labels};
+use super::merge::{Clash, has_same_labels, same_labels};
 use super::meter::{PerStep, StepCounts, columns_size, meter_steps, read_by_subquery};
 use super::pipeline::{Loss, Origin, Pipeline, same_labelset};
 use super::series::{Kernel, RangeKernel, Reference, Take};
@@ -187,7 +187,9 @@ impl<'q> Evaluator<'q> {
         let Some((reader, reference, range_ms, extension, held, one_name)) = windows else {
             return Ok(ready(Vec::new(), grid));
         };
-        let keeps_name = matches!(id, FunctionId::LastOverTime | FunctionId::FirstOverTime);
+        // Which series there are is all that `absent_over_time` asks for.
+        let absent = id == FunctionId::AbsentOverTime;
+        let keeps_name = absent || matches!(id, FunctionId::LastOverTime | FunctionId::FirstOverTime);
         let kernel = RangeKernel {
             id,
             function,
@@ -204,7 +206,7 @@ impl<'q> Evaluator<'q> {
             type_labels: question.options.type_and_unit_labels,
             totals,
         };
-        let loss = if self.delayed() { Loss::None } else { Loss::Refused };
+        let loss = if self.delayed() || absent { Loss::None } else { Loss::Refused };
         let mut pipeline = Pipeline::new(grid, Origin::Series(reader, Kernel::Range(kernel)), loss);
         pipeline.release = held;
         pipeline.one_name = one_name;
@@ -301,7 +303,8 @@ impl<'q> Evaluator<'q> {
         always: bool,
     ) -> Result<Vec<Column>, Error> {
         if always || !grid.is_instant() {
-            return same_labels(columns, grid.steps());
+            let clash = if always { Clash::SameKind } else { Clash::Any };
+            return same_labels(columns, grid.steps(), clash);
         }
         if !self.delayed() && has_same_labels(&columns) {
             return Err(same_labelset());

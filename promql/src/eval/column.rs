@@ -1,7 +1,7 @@
 //! One series over all steps of a grid: what every node of a query evaluates to.
 //!
 //! Numbers lie dense, one place for each step, and a bitmap says which are there, because NaN is a number like others. Histograms are rare
-//! and lie aside, by step. A step holds a number or a histogram or nothing, never both. A scalar is a column without labels and without gaps.
+//! and lie aside, by step. A step holds a number or a histogram or nothing; both only where series with the same labels were merged. A scalar is a column without labels and without gaps.
 
 use std::sync::Arc;
 
@@ -106,16 +106,18 @@ impl Column {
         self.floats.get(step).copied().filter(|_| self.present.has(step))
     }
 
-    /// What the step holds.
-    pub(crate) fn cell(&self, step: usize) -> Option<Cell<'_>> {
-        if let Some(value) = self.float(step) {
-            return Some(Cell::Float(value));
-        }
+    /// The histogram of the step, if it holds one.
+    pub(crate) fn histogram(&self, step: usize) -> Option<&Arc<Histogram>> {
         if self.histograms.is_empty() {
             return None;
         }
         let at = self.histograms.binary_search_by_key(&(step as u32), |(step, _)| *step).ok()?;
-        self.histograms.get(at).map(|(_, histogram)| Cell::Histogram(histogram))
+        self.histograms.get(at).map(|(_, histogram)| histogram)
+    }
+
+    /// What the step holds.
+    pub(crate) fn cell(&self, step: usize) -> Option<Cell<'_>> {
+        self.float(step).map(Cell::Float).or_else(|| self.histogram(step).map(Cell::Histogram))
     }
 
     /// How many steps hold a number.

@@ -137,7 +137,7 @@ impl<'q> Evaluator<'q> {
         let lookback_ms = self.query.question.lookback_ms;
         let reference = Reference::of(selector);
         let kernel = if selector.extension == Some(Extension::Smoothed) && take == Take::Value {
-            Kernel::Smoothed { reference, lookback_ms, place: selector.place }
+            Kernel::Smoothed { reference, lookback_ms, place: selector.place, totals: selector.totals }
         } else {
             Kernel::Newest { reference, lookback_ms, take, totals: selector.totals }
         };

@@ -9,7 +9,7 @@ use super::group::Groups;
 use super::meter::{PerStep, columns_size, meter_steps};
 use crate::ast::{AggregateOp, Place};
 use crate::plan::{AggregateNode, Node, NodeKind};
-use crate::{Error, Note};
+use crate::{Annotations, Error, Note};
 
 impl<'q> Evaluator<'q> {
     /// The series of an aggregation.
@@ -39,10 +39,11 @@ impl<'q> Evaluator<'q> {
                 self.choose(aggregate, choice)?
             }
             op => {
+                let columns = self.fold(aggregate, &parameter, grid)?;
                 if op == AggregateOp::Quantile {
                     self.note_quantiles(&parameter, parameter_place(aggregate));
                 }
-                self.fold(aggregate, &parameter, grid)?
+                columns
             }
         };
         self.hold(&columns)?;
@@ -75,6 +76,8 @@ impl<'q> Evaluator<'q> {
             Folding { op: aggregate.op, steps: grid.steps(), parameter, place: aggregate.node.place };
         let mut groups = Groups::new(&aggregate.grouping);
         let mut folds: Vec<Fold> = Vec::new();
+        // Of equal notes the later one stays: those of the aggregation come behind those of what it aggregates.
+        let mut notes = Annotations::default();
         let mut pipeline = self.pipeline(&aggregate.node, grid)?;
         if pipeline.may_merge() {
             let columns = pipeline.collect(self)?;
@@ -87,7 +90,7 @@ impl<'q> Evaluator<'q> {
                     folds.push(folding.group());
                 }
                 if let Some(fold) = folds.get_mut(number) {
-                    folding.add(fold, column, &mut self.notes);
+                    folding.add(fold, column, &mut notes);
                 }
             }
         }
@@ -95,8 +98,10 @@ impl<'q> Evaluator<'q> {
             .into_labels()
             .into_iter()
             .zip(folds)
-            .filter_map(|(labels, fold)| folding.finish(fold, labels, &mut self.notes));
-        Ok(finished.collect())
+            .filter_map(|(labels, fold)| folding.finish(fold, labels, &mut notes));
+        let columns = finished.collect();
+        self.notes.merge(notes);
+        Ok(columns)
     }
 
     /// Some series of each group.

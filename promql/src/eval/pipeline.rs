@@ -10,7 +10,7 @@ use sarsen_block::Labels;
 
 use super::column::{Column, Grid};
 use super::evaluator::Evaluator;
-use super::merge::same_labels;
+use super::merge::{Clash, same_labels};
 use super::meter::{PerStep, column_size, meter_steps};
 use super::series::{Kernel, Made, Work};
 use super::source::{Input, Reader};
@@ -103,7 +103,7 @@ impl<'a> Pipeline<'a> {
             evaluator.hold(&batch)?;
             columns.extend(batch);
         }
-        if merged { same_labels(columns, self.grid.steps()) } else { Ok(columns) }
+        if merged { same_labels(columns, self.grid.steps(), Clash::Any) } else { Ok(columns) }
     }
 
     /// The next series; `None` when all are through.

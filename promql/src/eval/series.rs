@@ -56,7 +56,7 @@ pub(super) enum Kernel<'a> {
     /// The newest sample at each step.
     Newest { reference: Reference, lookback_ms: i64, take: Take, totals: bool },
     /// A value between samples at each step.
-    Smoothed { reference: Reference, lookback_ms: i64, place: Place },
+    Smoothed { reference: Reference, lookback_ms: i64, place: Place, totals: bool },
     /// A function of the window at each step.
     Range(RangeKernel<'a>),
 }
@@ -120,8 +120,11 @@ impl Kernel<'_> {
                 let made = newest(input, grid, (*reference, *lookback_ms, *take), work)?;
                 Ok(Made { column: made, ..Made::default() })
             }
-            Self::Smoothed { reference, lookback_ms, place } => {
+            Self::Smoothed { reference, lookback_ms, place, totals } => {
                 drop_stale(&mut work.samples);
+                if *totals {
+                    keep_totals(&mut work.samples.histograms);
+                }
                 Ok(smoothed(input, &work.samples, grid, (*reference, *lookback_ms, *place)))
             }
             Self::Range(kernel) => kernel.run(input, grid, work),
