@@ -48,7 +48,13 @@ impl Histogram {
             same
         };
         let before = previous.floats()?;
-        let falls = |spans, now, old_spans, before| {
+        let falls = |spans: &[Span], now: &[f64], old_spans: &[Span], before: &[f64]| {
+            let begins_beyond = spans
+                .first()
+                .is_some_and(|first| !lies_within(first.offset.into(), self.schema, self.zero_threshold));
+            if begins_beyond && spans == old_spans && now.len() == before.len() {
+                return now.iter().zip(before).any(|(now, before)| now < before);
+            }
             falls(self.beyond_zero(spans, now), self.beyond_zero(old_spans, before))
         };
         Ok(falls(&self.positive_spans, now.positive, &previous.positive_spans, before.positive)
