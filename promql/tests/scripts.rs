@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use sarsen_promql::{Function, ScriptOptions, run_script};
+use sarsen_promql::{EvalOptions, Function, ScriptOptions, run_script};
 
-/// Names and texts of the scripts.
-fn scripts() -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
+/// Names and texts of the scripts in a folder.
+fn scripts(folder: &str) -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
     let mut found: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -26,17 +26,30 @@ fn scripts() -> Vec<(String, String)> {
 
 /// The lines that ask.
 fn asked() -> String {
-    let texts = scripts();
+    let texts = scripts("scripts");
     let lines = texts.iter().flat_map(|(_, text)| text.lines()).filter(|line| line.starts_with("eval"));
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 #[test]
 fn every_script_gives_what_it_expects() {
+    run_all("scripts", &ScriptOptions::default());
+}
+
+#[test]
+fn names_that_go_at_once_make_series_the_same() {
+    run_all(
+        "scripts/early",
+        &ScriptOptions { evaluation: EvalOptions::default(), ..ScriptOptions::default() },
+    );
+}
+
+/// Runs the scripts in a folder to their ends.
+fn run_all(folder: &str, options: &ScriptOptions) {
     let mut failures = Vec::new();
-    for (name, text) in scripts() {
+    for (name, text) in scripts(folder) {
         let asks = text.lines().filter(|line| line.starts_with("eval")).count();
-        let report = run_script(&text, &ScriptOptions { name: name.clone(), ..ScriptOptions::default() });
+        let report = run_script(&text, &ScriptOptions { name: name.clone(), ..options.clone() });
         if report.failures.is_empty() {
             assert_eq!(report.passed, asks, "{name} was not run to its end");
         }

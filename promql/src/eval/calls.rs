@@ -206,7 +206,8 @@ impl<'q> Evaluator<'q> {
             type_labels: question.options.type_and_unit_labels,
             totals,
         };
-        let loss = if self.delayed() || absent { Loss::None } else { Loss::Refused };
+        let loses = !(self.delayed() || keeps_name || absent);
+        let loss = if loses { Loss::Refused } else { Loss::None };
         let mut pipeline = Pipeline::new(grid, Origin::Series(reader, Kernel::Range(kernel)), loss);
         pipeline.release = held;
         pipeline.one_name = one_name;

@@ -139,6 +139,18 @@ impl Column {
         self.floats.iter().copied().enumerate().filter(|(step, _)| self.present.has(*step))
     }
 
+    /// A bit for each of `steps` steps: whether it holds something there.
+    pub(crate) fn words(&self, steps: usize) -> Vec<u64> {
+        let mut words = vec![0_u64; steps.div_ceil(64)];
+        let histograms = self.histograms.iter().map(|(step, _)| *step as usize);
+        for step in self.iter_floats().map(|(step, _)| step).chain(histograms) {
+            if let Some(word) = words.get_mut(step / 64) {
+                *word |= 1 << (step % 64);
+            }
+        }
+        words
+    }
+
     /// What it takes in memory, roughly.
     pub(crate) fn bytes(&self) -> u64 {
         let words = match &self.present {

@@ -55,7 +55,8 @@ impl<'q> Evaluator<'q> {
         let most = parameter.iter().copied().fold(f64::MIN, f64::max);
         let least = parameter.iter().copied().fold(f64::MAX, f64::min);
         if parameter.iter().any(|value| value.is_nan()) {
-            self.notes.add(Note::invalid_quantile(f64::NAN), place);
+            // Prometheus' greatest and least are NaN then, and neither is out of bounds.
+            return self.notes.add(Note::invalid_quantile(f64::NAN), place);
         }
         if most > 1.0 {
             self.notes.add(Note::invalid_quantile(most), place);

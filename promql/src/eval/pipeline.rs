@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex};
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use sarsen_block::Labels;
 
 use super::column::{Column, Grid};
@@ -65,16 +66,20 @@ pub(super) struct Pipeline<'a> {
     steps: Vec<Step>,
     /// What becomes of series that lose their names.
     pub(super) loss: Loss,
+    /// Behind so many stages they have lost them. Those behind may leave out samples that made them the same.
+    lost_behind: usize,
     /// Samples of a subquery that go when its windows are done.
     pub(super) release: u64,
-    seen: HashMap<Arc<Labels>, (), foldhash::fast::RandomState>,
+    /// Series that have lost their names, with the steps at which they hold something if these matter.
+    seen: HashMap<Arc<Labels>, Vec<u64>, foldhash::fast::RandomState>,
     /// Whether all series have one name.
     pub(super) one_name: bool,
 }
 
 impl<'a> Pipeline<'a> {
     pub(super) fn new(grid: Grid, origin: Origin<'a>, loss: Loss) -> Self {
-        Self { grid, origin, steps: Vec::new(), loss, release: 0, seen: HashMap::default(), one_name: false }
+        let (steps, seen) = (Vec::new(), HashMap::default());
+        Self { grid, origin, steps, loss, lost_behind: 0, release: 0, seen, one_name: false }
     }
 
     /// Adds a stage; `before` and `late` are samples for the counts.
@@ -82,6 +87,7 @@ impl<'a> Pipeline<'a> {
         let steps = self.grid.steps();
         if self.loss == Loss::None && stage.loses_names() {
             self.loss = if self.grid.is_instant() && !stage.merges() { Loss::Refused } else { Loss::Merged };
+            self.lost_behind = self.steps.len() + 1;
         }
         let (gathered, made) = (PerStep::new(steps), PerStep::new(steps));
         self.steps.push(Step { stage, before, late, scalars, gathered, made });
@@ -95,9 +101,6 @@ impl<'a> Pipeline<'a> {
     /// All series.
     pub(super) fn collect(mut self, evaluator: &mut Evaluator<'_>) -> Result<Vec<Column>, Error> {
         let merged = self.loss == Loss::Merged;
-        if merged {
-            self.loss = Loss::None;
-        }
         let mut columns = Vec::new();
         while let Some(batch) = self.next(evaluator)? {
             evaluator.hold(&batch)?;
@@ -132,7 +135,11 @@ impl<'a> Pipeline<'a> {
             self.finish(evaluator)?;
             return Ok(None);
         }
-        for step in &mut self.steps {
+        for at in 0..=self.steps.len() {
+            if at == self.lost_behind {
+                self.refuse_same(&columns)?;
+            }
+            let Some(step) = self.steps.get_mut(at) else { break };
             if step.stage.is_counted() {
                 for column in &columns {
                     step.gathered.add(column, false);
@@ -145,14 +152,31 @@ impl<'a> Pipeline<'a> {
                 }
             }
         }
-        if self.loss != Loss::None {
-            for column in &columns {
-                if self.seen.insert(Arc::clone(&column.labels), ()).is_some() {
-                    return Err(same_labelset());
+        Ok(Some(columns))
+    }
+
+    /// Refuses series that became the same by the loss of their names.
+    fn refuse_same(&mut self, columns: &[Column]) -> Result<(), Error> {
+        let overlap = match self.loss {
+            Loss::None => return Ok(()),
+            Loss::Refused => false,
+            Loss::Merged if self.one_name => return Ok(()),
+            Loss::Merged => true,
+        };
+        for column in columns {
+            let held = if overlap { column.words(self.grid.steps()) } else { Vec::new() };
+            match self.seen.entry(Arc::clone(&column.labels)) {
+                Entry::Vacant(entry) => drop(entry.insert(held)),
+                Entry::Occupied(mut entry) => {
+                    let before = entry.get_mut();
+                    if !overlap || before.iter().zip(&held).any(|(a, b)| a & b != 0) {
+                        return Err(same_labelset());
+                    }
+                    before.iter_mut().zip(held).for_each(|(word, more)| *word |= more);
                 }
             }
         }
-        Ok(Some(columns))
+        Ok(())
     }
 
     /// Counts what is known only when all series are through.

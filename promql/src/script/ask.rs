@@ -24,13 +24,16 @@ pub(super) const fn parse_options() -> ParseOptions {
 ///
 /// # Errors
 /// The text of the error.
-pub(super) fn ask(storage: &Storage, query: &str, when: When) -> Result<Answered, String> {
-    asked(storage, query, when).map_err(|error| error.to_string())
+pub(super) fn ask(
+    storage: &Storage,
+    query: &str,
+    when: When,
+    options: EvalOptions,
+) -> Result<Answered, String> {
+    asked(storage, query, when, options).map_err(|error| error.to_string())
 }
 
-fn asked(storage: &Storage, query: &str, when: When) -> Result<Answered, Error> {
-    let options =
-        EvalOptions { delayed_name_removal: true, start_timestamps: true, type_and_unit_labels: false };
+fn asked(storage: &Storage, query: &str, when: When, options: EvalOptions) -> Result<Answered, Error> {
     let question = match when {
         When::Instant(at) => Question { options, ..Question::instant(at) },
         When::Range { start, end, step } => Question { options, ..Question::range(start, end, step) },

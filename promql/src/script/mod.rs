@@ -21,6 +21,8 @@ use compare::Wrong;
 use series::Written;
 use storage::{Loaded, Storage};
 
+use crate::EvalOptions;
+
 /// How scripts are run.
 #[derive(Debug, Clone)]
 pub struct ScriptOptions {
@@ -28,11 +30,15 @@ pub struct ScriptOptions {
     pub name: String,
     /// Whether queries are asked again in other forms that must answer the same.
     pub again: bool,
+    /// What differs between engines; by default as in Prometheus' own tests.
+    pub evaluation: EvalOptions,
 }
 
 impl Default for ScriptOptions {
     fn default() -> Self {
-        Self { name: "script".to_owned(), again: true }
+        let evaluation =
+            EvalOptions { delayed_name_removal: true, start_timestamps: true, type_and_unit_labels: false };
+        Self { name: "script".to_owned(), again: true, evaluation }
     }
 }
 
@@ -92,7 +98,7 @@ pub fn run_script(text: &str, options: &ScriptOptions) -> Report {
                     break;
                 }
             }
-            Command::Eval(eval) => match evaluate(&storage, &eval, options.again) {
+            Command::Eval(eval) => match evaluate(&storage, &eval, options) {
                 Ok(()) => passed += 1,
                 Err(wrong) => fail(eval.line, wrong),
             },
@@ -128,49 +134,67 @@ fn fill(storage: &mut Storage, load: &Load) -> Result<(), String> {
 }
 
 /// Asks a query in all its forms.
-fn evaluate(storage: &Storage, eval: &Eval, again: bool) -> Result<(), Wrong> {
+fn evaluate(storage: &Storage, eval: &Eval, options: &ScriptOptions) -> Result<(), Wrong> {
+    let asked = Asked { storage, eval, options };
     let at = match (eval.when, eval.grid) {
-        (When::Range { .. }, _) => return ask_and_compare(storage, eval, &eval.query, eval.when),
+        (When::Range { .. }, _) => return asked.compare(&eval.query, eval.when),
         (When::Instant(_), Some((_, end, _))) => end,
         (When::Instant(at), None) => at,
     };
-    once(storage, eval, &eval.query, at, again)?;
-    if again {
+    asked.once(&eval.query, at)?;
+    if options.again {
         for (query, at) in variants::held(&eval.query, at) {
-            once(storage, eval, &query, at, again)?;
+            asked.once(&query, at)?;
         }
     }
     Ok(())
 }
 
-/// Asks an instant query, and the same as the middle of a range.
-fn once(storage: &Storage, eval: &Eval, query: &str, at: i64, again: bool) -> Result<(), Wrong> {
-    ask_and_compare(storage, eval, query, When::Instant(at))?;
-    let with_its_own_time = ["start()", "end()", "range()", "step()"].iter().any(|call| query.contains(call));
-    if !again || !eval.also_as_range || eval.fail.is_some() || with_its_own_time {
-        return Ok(());
-    }
-    let when = When::Range { start: at - 60_000, end: at + 60_000, step: 60_000 };
-    let told = |wrong: Wrong| wrong.about(query, when);
-    let answer = ask::ask(storage, query, when).map_err(|got| told(Wrong::new("an answer", got)))?;
-    if eval.ordered {
-        return Ok(());
-    }
-    compare::middle(eval, &answer.value, at).map_err(told)
+/// A query with its surroundings.
+struct Asked<'a> {
+    storage: &'a Storage,
+    eval: &'a Eval,
+    options: &'a ScriptOptions,
 }
 
-fn ask_and_compare(storage: &Storage, eval: &Eval, query: &str, when: When) -> Result<(), Wrong> {
-    let told = |wrong: Wrong| wrong.about(query, when);
-    match (ask::ask(storage, query, when), &eval.fail) {
-        (Err(_), Some(Text::Any)) => Ok(()),
-        (Err(got), Some(text)) if text.accepts(&got) => Ok(()),
-        (Err(got), Some(text)) => Err(told(Wrong::new(format!("the error {}", text.shown()), got))),
-        (Err(got), None) => Err(told(Wrong::new("an answer", got))),
-        (Ok(_), Some(text)) => Err(told(Wrong::new(format!("the error {}", text.shown()), "an answer"))),
-        (Ok(answer), None) => {
-            compare::notes("warnings", &eval.warn, &answer.warnings).map_err(told)?;
-            compare::notes("infos", &eval.info, &answer.infos).map_err(told)?;
-            compare::value(eval, &answer.value).map_err(told)
+impl Asked<'_> {
+    /// Asks an instant query, and the same as the middle of a range.
+    fn once(&self, query: &str, at: i64) -> Result<(), Wrong> {
+        let eval = self.eval;
+        self.compare(query, When::Instant(at))?;
+        let with_its_own_time =
+            ["start()", "end()", "range()", "step()"].iter().any(|call| query.contains(call));
+        if !self.options.again || !eval.also_as_range || eval.fail.is_some() || with_its_own_time {
+            return Ok(());
+        }
+        let when = When::Range { start: at - 60_000, end: at + 60_000, step: 60_000 };
+        let told = |wrong: Wrong| wrong.about(query, when);
+        let answer = self.ask(query, when).map_err(|got| told(Wrong::new("an answer", got)))?;
+        if eval.ordered {
+            return Ok(());
+        }
+        compare::middle(eval, &answer.value, at).map_err(told)
+    }
+
+    fn ask(&self, query: &str, when: When) -> Result<ask::Answered, String> {
+        ask::ask(self.storage, query, when, self.options.evaluation)
+    }
+
+    /// Asks a query and compares what comes.
+    fn compare(&self, query: &str, when: When) -> Result<(), Wrong> {
+        let eval = self.eval;
+        let told = |wrong: Wrong| wrong.about(query, when);
+        match (self.ask(query, when), &eval.fail) {
+            (Err(_), Some(Text::Any)) => Ok(()),
+            (Err(got), Some(text)) if text.accepts(&got) => Ok(()),
+            (Err(got), Some(text)) => Err(told(Wrong::new(format!("the error {}", text.shown()), got))),
+            (Err(got), None) => Err(told(Wrong::new("an answer", got))),
+            (Ok(_), Some(text)) => Err(told(Wrong::new(format!("the error {}", text.shown()), "an answer"))),
+            (Ok(answer), None) => {
+                compare::notes("warnings", &eval.warn, &answer.warnings).map_err(told)?;
+                compare::notes("infos", &eval.info, &answer.infos).map_err(told)?;
+                compare::value(eval, &answer.value).map_err(told)
+            }
         }
     }
 }
