@@ -18,7 +18,7 @@ pub(crate) fn moment() -> Instant {
 }
 
 /// Four numbers nobody can foresee: the standard library keys its hash tables from the system's source of chance.
-#[cfg(any(feature = "receive", feature = "compact"))]
+#[cfg(any(feature = "receive", feature = "compact", feature = "query"))]
 pub(crate) fn seed() -> [u64; 4] {
     use std::hash::{BuildHasher as _, Hasher as _, RandomState};
     std::array::from_fn(|_| RandomState::new().build_hasher().finish())

@@ -2,7 +2,7 @@
 //!
 //! A library behind thin programs: one door per program, built from features so that each links only what its roles
 //! need. [`run_sarsen`] is every role behind one name, [`run_receive`] the receiver alone,
-//! [`run_store`] the store gateway alone, [`run_compact`] the compactor alone.
+//! [`run_store`] the store gateway alone, [`run_compact`] the compactor alone, [`run_query`] the querier alone.
 //!
 //! | room | its one sentence |
 //! |---|---|
@@ -47,7 +47,6 @@ mod net;
 #[cfg(any(feature = "serve", feature = "tools"))]
 mod objstore;
 #[cfg(feature = "query")]
-#[allow(dead_code, reason = "those who ask come next")]
 mod query;
 #[cfg(feature = "receive")]
 pub mod receive;
@@ -94,6 +93,15 @@ const STORE: cli::Command = cli::Command {
     run: app::run_store,
 };
 
+#[cfg(feature = "query")]
+const QUERY: cli::Command = cli::Command {
+    name: "query",
+    about: "Answers PromQL over any number of stores, with the HTTP API of Thanos or Prometheus.",
+    arguments: "",
+    table: config::query::table,
+    run: app::run_query,
+};
+
 /// Every role and tool of this build behind one name; without a command, `standalone`. Arguments begin with the
 /// program's name.
 #[cfg(any(feature = "standalone", feature = "tools"))]
@@ -113,6 +121,8 @@ pub fn run_sarsen(args: impl Iterator<Item = OsString>) -> ExitCode {
         STORE,
         #[cfg(feature = "compact")]
         COMPACT,
+        #[cfg(feature = "query")]
+        QUERY,
     ];
     #[cfg(feature = "tools")]
     let commands: Vec<cli::Command> = roles.into_iter().chain(tools::COMMANDS.iter().copied()).collect();
@@ -137,4 +147,10 @@ pub fn run_store(args: impl Iterator<Item = OsString>) -> ExitCode {
 #[cfg(feature = "compact")]
 pub fn run_compact(args: impl Iterator<Item = OsString>) -> ExitCode {
     cli::run("sarsen-compact", &[COMPACT], "compact", args)
+}
+
+/// The querier alone; the word `query` may lead the arguments. Arguments begin with the program's name.
+#[cfg(feature = "query")]
+pub fn run_query(args: impl Iterator<Item = OsString>) -> ExitCode {
+    cli::run("sarsen-query", &[QUERY], "query", args)
 }

@@ -50,7 +50,7 @@ async fn blocks_grow_in_its_own_bucket() {
     let bucket = dir.path().join("data/bucket");
     node.wait_until("merged", async || hours(&bucket, 0).starts_with(&[8, 8])).await;
     let page = reqwest::get(format!("{}/blocks", node.admin)).await.unwrap().text().await.unwrap();
-    assert!(page.contains("<h1>Blocks</h1>") && page.contains("instance=&quot;standalone&quot;"), "{page}");
+    assert!(page.contains("<h1>Blocks</h1>") && page.contains("sarsen=&quot;standalone&quot;"), "{page}");
     let front = reqwest::get(format!("{}/tenants", node.admin)).await.unwrap().text().await.unwrap();
     assert!(front.contains("<h1>Tenants</h1>") && front.contains("href=\"/blocks\""), "{front}");
     assert_eq!(node.metric("sarsen_compact_lease_held").await, Some(1.0));

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "compact")]
 mod compact;
+#[cfg(feature = "query")]
+mod query;
 #[cfg(feature = "receive")]
 mod receive;
 #[cfg(feature = "store")]
@@ -34,6 +36,8 @@ use crate::wire::DESCRIPTORS;
 
 #[cfg(feature = "compact")]
 pub(crate) use compact::run_compact;
+#[cfg(feature = "query")]
+pub(crate) use query::run_query;
 #[cfg(all(feature = "receive", feature = "tools"))]
 pub(crate) use receive::flush_stopped;
 #[cfg(feature = "receive")]

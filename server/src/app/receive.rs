@@ -20,12 +20,18 @@ use crate::cli::Failure;
 use crate::compact::CompactRole;
 use crate::config::flags::Given;
 use crate::config::receive::ReceiveConfig;
+#[cfg(feature = "standalone")]
+use crate::metrics::QueryMetrics;
 use crate::metrics::{HttpMetrics, LocalMetrics, LogMetrics, ReceiveMetrics, Registry, TsdbMetrics, backlog};
 use crate::net::{self, Probe, ServeOptions};
 use crate::objstore::Objstore;
+#[cfg(feature = "standalone")]
+use crate::query::{Api, ApiSettings, ExecOptions, Executor, nowhere};
 #[cfg(feature = "tools")]
 use crate::receive::Flushed;
 use crate::receive::{self, Parts, ReceiveOptions, Receiver};
+#[cfg(feature = "standalone")]
+use crate::standalone::Around;
 #[cfg(feature = "standalone")]
 use crate::store::{Gateway, MergedStore};
 use crate::store::{LocalStore, Store};
@@ -42,11 +48,12 @@ pub(crate) fn run_standalone(given: Given) -> Result<(), Failure> {
     let config = crate::config::standalone::StandaloneConfig::read(&given).map_err(Failure::Usage)?;
     let (self_scrape, admin_api, compact, store) =
         (config.self_scrape, config.admin_api, config.compact, config.store);
+    let asked = (config.exec, config.api);
     let join = move |bucket: Option<&Bucket>, registry: &Registry| {
         let compact = bucket.map(|bucket| CompactRole::new(bucket.clone(), compact, registry)).transpose();
         let compact = compact.map_err(Failure::Usage)?;
         let gateway = bucket.map(|bucket| Gateway::new(bucket.clone(), store, registry, false));
-        let standalone = Standalone { self_scrape, admin_api, compact, gateway };
+        let standalone = Standalone { self_scrape, admin_api, compact, gateway, asked };
         Ok(Company { standalone: Some(standalone) })
     };
     block_on(serve(config.receive, join, Some(config.data_dir)))
@@ -67,6 +74,8 @@ struct Standalone {
     admin_api: bool,
     compact: Option<CompactRole>,
     gateway: Option<Gateway>,
+    /// How queries are evaluated, and what requests do not say.
+    asked: (ExecOptions, ApiSettings),
 }
 
 impl Company {
@@ -77,6 +86,27 @@ impl Company {
             return Arc::new(MergedStore::new("receive", vec![Arc::new(local), Arc::new(gateway)]));
         }
         Arc::new(local)
+    }
+
+    /// The HTTP API over what is served; in company only.
+    fn api(
+        &self,
+        local: &LocalStore,
+        receiver: &Receiver,
+        http: &HttpMetrics,
+        registry: &Registry,
+    ) -> Router {
+        #[cfg(feature = "standalone")]
+        if let Some(standalone) = &self.standalone {
+            let (exec, settings) = standalone.asked.clone();
+            let store = self.served(local.clone());
+            let metrics = QueryMetrics::new(registry, exec.most, exec.selects);
+            let executor = Executor::new(Arc::clone(&store), exec, metrics);
+            let around = Around::new(receiver.clone(), store, registry.clone(), "this process".to_owned());
+            return Api::new(executor, Arc::new(around), settings, http.clone()).routes().fallback(nowhere);
+        }
+        let _ = (local, receiver, http, registry);
+        Router::new()
     }
 }
 
@@ -101,7 +131,9 @@ async fn serve(
         ServeOptions::plain(config.http.grace).with_tls(config.write_tls.as_ref()).map_err(Failure::Usage)?;
 
     let routes = net::admin_routes(probe.clone(), registry.clone());
-    let admin = Server::open(&config.http.address, beside(&company, routes, &receiver, &http), web).await?;
+    let routes =
+        beside(&company, routes, &receiver, &http).merge(company.api(&local, &receiver, &http, &registry));
+    let admin = Server::open(&config.http.address, routes, web).await?;
     probe.healthy();
     tracing::info!(address = %config.http.address, "listening for requests and metrics");
     let mut write = None;

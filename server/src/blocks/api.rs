@@ -72,7 +72,7 @@ pub(crate) fn routes(site: Site, web: Option<&WebOptions>, http: &HttpMetrics, f
     let flags = serde_json::to_string(&flags).unwrap_or_default();
     let prefix = web.prefix.clone();
     let desk = Desk(Arc::new(Inner { board, bucket, web, frame, flags, started_ms: clock::now() }));
-    let routes = desk.routes(http);
+    let routes = desk.routes(http, front);
     let mut all = routes.clone();
     if front {
         all = all.route("/", get(async || Redirect::temporary("blocks")));
@@ -81,7 +81,8 @@ pub(crate) fn routes(site: Site, web: Option<&WebOptions>, http: &HttpMetrics, f
 }
 
 impl Desk {
-    fn routes(&self, http: &HttpMetrics) -> Router {
+    /// `alone`: nobody else in the process tells its status.
+    fn routes(&self, http: &HttpMetrics, alone: bool) -> Router {
         let page = |loaded: bool| {
             let desk = self.clone();
             get(
@@ -92,7 +93,7 @@ impl Desk {
             (self.clone(), self.clone(), self.clone(), self.clone(), self.clone());
         let watched = |name: &'static str, route| http.watch(name, route);
         let cors = self.0.web.cors;
-        let api = Router::new()
+        let mut api = Router::new()
             .route(
                 "/api/v1/blocks",
                 watched("blocks", get(move |uri: Uri| async move { blocks.blocks(&uri).await })),
@@ -105,20 +106,23 @@ impl Desk {
                         mark.mark(request).await.unwrap_or_else(Fault::into_response)
                     }),
                 ),
-            )
-            .route(
-                "/api/v1/status/flags",
-                watched("status_flags", get(move || async move { success(&flags.0.flags) })),
-            )
-            .route(
-                "/api/v1/status/buildinfo",
-                watched("status_build", get(move || async move { build.build_info() })),
-            )
-            .route(
-                "/api/v1/status/runtimeinfo",
-                watched("status_runtime", get(move || async move { runtime.runtime_info() })),
-            )
-            .layer(middleware::from_fn(move |request, next| allow_reading(cors, request, next)));
+            );
+        if alone {
+            api = api
+                .route(
+                    "/api/v1/status/flags",
+                    watched("status_flags", get(move || async move { success(&flags.0.flags) })),
+                )
+                .route(
+                    "/api/v1/status/buildinfo",
+                    watched("status_build", get(move || async move { build.build_info() })),
+                )
+                .route(
+                    "/api/v1/status/runtimeinfo",
+                    watched("status_runtime", get(move || async move { runtime.runtime_info() })),
+                );
+        }
+        let api = api.layer(middleware::from_fn(move |request, next| allow_reading(cors, request, next)));
         Router::new()
             .route("/blocks", watched("page", page(false)))
             .route("/global", watched("page", page(false)))

@@ -13,12 +13,13 @@ pub(crate) mod flags;
 pub(crate) mod grpc;
 #[cfg(feature = "compact")]
 mod overrides;
-#[cfg(any(feature = "compact", feature = "store"))]
+#[cfg(any(feature = "compact", feature = "store", feature = "query"))]
 mod pages;
 #[cfg(feature = "serve")]
 pub(crate) mod process;
 #[cfg(feature = "query")]
-#[allow(dead_code, reason = "the role that has these flags comes next")]
+pub(crate) mod query;
+#[cfg(feature = "query")]
 pub(crate) mod query_endpoints;
 #[cfg(feature = "receive")]
 pub(crate) mod receive;
@@ -34,3 +35,5 @@ pub(crate) mod web;
 
 #[cfg(feature = "store")]
 pub(crate) use values::Moment;
+#[cfg(feature = "query")]
+pub(crate) use values::model_duration;

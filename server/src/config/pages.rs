@@ -1,9 +1,11 @@
 //! Flags of the page of blocks and its API: `--web.*`, `--bucket-web-label`, `--disable-admin-operations`.
 
 use super::flags::Given;
+#[cfg(any(feature = "compact", feature = "store"))]
 use crate::blocks::WebOptions;
 
 /// What the flags say, as far as the role has them; `None`: no page and no API.
+#[cfg(any(feature = "compact", feature = "store"))]
 pub(crate) fn web(given: &Given) -> Option<WebOptions> {
     let web = WebOptions {
         label: given.text_if_any("bucket-web-label"),
@@ -15,7 +17,8 @@ pub(crate) fn web(given: &Given) -> Option<WebOptions> {
 }
 
 /// The prefix with a slash before it and none behind; empty if there is none.
-fn prefix(given: &Given) -> String {
+/// The prefix of `--web.route-prefix` or `--web.external-prefix`, with a slash before it; may be empty.
+pub(super) fn prefix(given: &Given) -> String {
     let text =
         given.text_if_any("web.route-prefix").unwrap_or_else(|| given.text("web.external-prefix").to_owned());
     // The external prefix may be a whole address.

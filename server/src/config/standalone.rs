@@ -1,4 +1,4 @@
-//! The flags of `standalone`: those of `receive`, `store` and `compact` with other defaults, and a few of its own.
+//! The flags of `standalone`: those of `receive`, `store`, `compact` and `query` with other defaults, and a few of its own.
 
 use std::path::PathBuf;
 
@@ -6,8 +6,9 @@ use super::compact;
 use super::content::Content;
 use super::flags::{Fault, Flag, Given, Kind};
 use super::receive::{self, ReceiveConfig};
-use super::store;
+use super::{query, store};
 use crate::compact::RoleOptions;
+use crate::query::{ApiSettings, Dialect, ExecOptions};
 use crate::store::{GatewayOptions, Sieve};
 
 const OWN: &[Flag] = &[
@@ -47,6 +48,10 @@ pub(crate) struct StandaloneConfig {
     pub(crate) store: GatewayOptions,
     /// The compactor inside.
     pub(crate) compact: RoleOptions,
+    /// How the querier inside evaluates.
+    pub(crate) exec: ExecOptions,
+    /// How its API answers.
+    pub(crate) api: ApiSettings,
     /// Scrape this process.
     pub(crate) self_scrape: bool,
     /// Serve the admin API.
@@ -63,11 +68,12 @@ pub(crate) fn table() -> Vec<Flag> {
         "remote-write.address" => flag.with_default(""),
         "tsdb.path" => flag.with_default(""),
         "tsdb.retention" => flag.with_default("2h"),
+        "query.dialect" => flag.with_default("prometheus"),
         // The bucket is at hand, and other roles of this process change it.
         "sync-block-duration" => flag.with_default("1m"),
         _ => flag,
     };
-    let shared = store::shared().chain(compact::shared());
+    let shared = store::shared().chain(compact::shared()).chain(query::shared());
     OWN.iter().copied().chain(receive::table().into_iter().map(adapt)).chain(shared.map(adapt)).collect()
 }
 
@@ -79,7 +85,8 @@ impl StandaloneConfig {
         }
         let mut labels = given.labels("label")?;
         if labels.is_empty() {
-            labels.push(("instance".to_owned(), "standalone".to_owned()));
+            // Not `instance`: that label belongs to the series.
+            labels.push(("sarsen".to_owned(), "standalone".to_owned()));
         }
         let mut receive = ReceiveConfig::read_without_labels(given, labels)?;
         let data_dir = given.text("data-dir").trim_end_matches('/');
@@ -92,7 +99,9 @@ impl StandaloneConfig {
         let compact = compact::role(given, format!("{data_dir}/compact").into())?;
         // Everything in the bucket is served; bounds of time are for the compactor.
         let store = store::role(given, format!("{data_dir}/store").into(), Sieve::default())?;
-        Ok(Self { receive, store, compact, self_scrape, admin_api, data_dir: data_dir.into() })
+        let dialect = Dialect::named(given.text("query.dialect"));
+        let (exec, api) = (query::exec(given, dialect)?, query::api(given, dialect)?);
+        Ok(Self { receive, store, compact, exec, api, self_scrape, admin_api, data_dir: data_dir.into() })
     }
 }
 

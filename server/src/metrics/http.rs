@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "query")]
+use super::Gauge;
 use super::{Counter, Family, Histogram, Registry};
 
 const SIZES: &[f64] = &[64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32768.0];
@@ -17,12 +19,15 @@ mod with_tenants {
     pub(super) const LABELS: &[&str] = &["code", "handler", "method", "tenant"];
 }
 
-/// The same for roles that do not know tenants; their buckets are others in Thanos too.
-#[cfg(any(feature = "compact", feature = "store"))]
+/// The same for roles that do not know tenants; their buckets are others in Thanos too. A querier knows them and has these buckets.
+#[cfg(any(feature = "compact", feature = "store", feature = "query"))]
 mod plain {
     pub(super) const SECONDS: &[f64] =
         &[0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0, 240.0, 360.0, 720.0];
+    #[cfg(any(feature = "compact", feature = "store"))]
     pub(super) const LABELS: &[&str] = &["code", "handler", "method"];
+    #[cfg(feature = "query")]
+    pub(super) const TENANTS: &[&str] = &["code", "handler", "method", "tenant"];
 }
 
 /// The counters of every HTTP server of the process.
@@ -32,8 +37,57 @@ pub(crate) struct HttpMetrics {
     seconds: Arc<Family<Histogram>>,
     request_bytes: Arc<Family<Histogram>>,
     response_bytes: Arc<Family<Histogram>>,
+    /// Requests that are open; of roles that show them.
+    #[cfg(feature = "query")]
+    open: Arc<Family<Gauge>>,
     /// Whether requests are told apart by tenant.
     tenants: bool,
+}
+
+/// A request that has no answer yet.
+#[cfg(feature = "query")]
+pub(crate) struct Open {
+    metrics: HttpMetrics,
+    handler: &'static str,
+    method: String,
+    tenant: String,
+    gauge: Arc<Gauge>,
+}
+
+/// How a request was answered.
+#[cfg(feature = "query")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request {
+    pub(crate) code: u16,
+    pub(crate) took: Duration,
+    pub(crate) request_bytes: u64,
+    /// `None` if nobody counted.
+    pub(crate) response_bytes: Option<u64>,
+}
+
+#[cfg(feature = "query")]
+impl Open {
+    /// It has been answered.
+    pub(crate) fn answered(&self, seen: Request) {
+        let Request { code, took, request_bytes, response_bytes } = seen;
+        let (handler, method, tenant) = (self.handler, self.method.as_str(), self.tenant.as_str());
+        self.metrics.answered(Answered {
+            handler,
+            method,
+            tenant,
+            code,
+            took,
+            request_bytes,
+            response_bytes,
+        });
+    }
+}
+
+#[cfg(feature = "query")]
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.gauge.add(-1.0);
+    }
 }
 
 /// A request that has been answered.
@@ -65,6 +119,20 @@ impl HttpMetrics {
         Self::of(registry, plain::LABELS, plain::SECONDS, false)
     }
 
+    /// Registers the families for a querier.
+    #[cfg(feature = "query")]
+    pub(crate) fn of_querier(registry: &Registry) -> Self {
+        Self::of(registry, plain::TENANTS, plain::SECONDS, true)
+    }
+
+    /// A request has come; it is open until what is given back goes.
+    #[cfg(feature = "query")]
+    pub(crate) fn begun(&self, handler: &'static str, method: &str, tenant: &str) -> Open {
+        let gauge = self.open.with(&[handler, method, tenant]);
+        gauge.add(1.0);
+        Open { metrics: self.clone(), handler, method: method.to_owned(), tenant: tenant.to_owned(), gauge }
+    }
+
     fn of(
         registry: &Registry,
         labels: &'static [&'static str],
@@ -73,6 +141,12 @@ impl HttpMetrics {
     ) -> Self {
         Self {
             tenants,
+            #[cfg(feature = "query")]
+            open: registry.family(
+                "http_inflight_requests",
+                "Current number of HTTP requests the handler is responding to.",
+                &["handler", "method", "tenant"],
+            ),
             requests: registry.family("http_requests_total", "Tracks the number of HTTP requests.", labels),
             seconds: registry.histograms(
                 "http_request_duration_seconds",

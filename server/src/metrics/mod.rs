@@ -19,6 +19,8 @@ mod local;
 #[cfg(feature = "receive")]
 mod log;
 mod process;
+#[cfg(feature = "query")]
+mod query;
 #[cfg(feature = "receive")]
 mod receive;
 #[cfg(feature = "receive")]
@@ -52,12 +54,16 @@ pub(crate) use family::{Counter, Family, Gauge, Histogram, Shown};
 #[cfg(feature = "store")]
 pub(crate) use headers::HeaderMetrics;
 pub(crate) use http::HttpMetrics;
+#[cfg(feature = "query")]
+pub(crate) use http::Request;
 #[cfg(feature = "receive")]
 pub(crate) use local::LocalMetrics;
 #[cfg(feature = "receive")]
 pub(crate) use log::LogMetrics;
-#[cfg(any(feature = "compact", feature = "store"))]
+#[cfg(any(feature = "compact", feature = "store", feature = "query"))]
 pub(crate) use process::REVISION;
+#[cfg(feature = "query")]
+pub(crate) use query::{GateMetrics, QueryMetrics};
 #[cfg(feature = "receive")]
 pub(crate) use receive::ReceiveMetrics;
 #[cfg(feature = "store")]

@@ -6,10 +6,15 @@
 
 mod assemble;
 mod client;
+mod dialect;
 mod endpoints;
+mod exec;
+mod fault;
 mod fleet;
 mod gather;
+mod http;
 mod page;
+mod params;
 mod proxy;
 mod resolve;
 mod services;
@@ -17,23 +22,19 @@ mod surroundings;
 #[cfg(test)]
 mod tests;
 
-#[allow(unused_imports, reason = "those who ask come next")]
-pub(crate) use assemble::{Told, select};
-#[allow(unused_imports, reason = "those who ask come next")]
-pub(crate) use endpoints::{EndpointOptions, EndpointSet, EndpointSpec, EndpointStatus, Listing, Sources};
-#[allow(unused_imports, reason = "those who ask come next")]
+pub(crate) use dialect::Dialect;
+#[cfg(test)]
+pub(crate) use endpoints::{EndpointOptions, EndpointSet, EndpointSpec, Listing};
+pub(crate) use exec::{ExecOptions, Executor};
 pub(crate) use fleet::Fleet;
-#[allow(unused_imports, reason = "those who ask come next")]
 pub(crate) use gather::{Gather, Replicas};
-#[allow(unused_imports, reason = "those who ask come next")]
+pub(crate) use http::{Api, ApiSettings, Partial, Tenancy, hold, nowhere};
 pub(crate) use page::page;
-#[allow(unused_imports, reason = "those who ask come next")]
+#[cfg(test)]
 pub(crate) use proxy::ProxyStore;
-#[allow(unused_imports, reason = "those who ask come next")]
 pub(crate) use resolve::System as SystemNames;
-#[allow(unused_imports, reason = "those who ask come next")]
-pub(crate) use services::{
-    Answered, Asking, Queries, QueryDefaults, Times, querier_services, querying_services,
-};
-#[allow(unused_imports, reason = "those who ask come next")]
-pub(crate) use surroundings::{Alone, Found, Metadata, RulesQuery, StoreStatus, Surroundings};
+pub(crate) use services::{QueryDefaults, querier_services};
+#[cfg(test)]
+pub(crate) use surroundings::Alone;
+#[cfg(feature = "standalone")]
+pub(crate) use surroundings::{Found, Metadata, StoreStatus, Surroundings};

@@ -85,7 +85,9 @@ pub(crate) trait Surroundings: Send + Sync + 'static {
 }
 
 /// Nobody.
+#[cfg(test)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Alone;
 
+#[cfg(test)]
 impl Surroundings for Alone {}

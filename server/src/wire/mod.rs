@@ -5,6 +5,8 @@
 #[cfg(feature = "grpc")]
 #[path = "gen/mod.rs"]
 pub(crate) mod generated;
+#[cfg(feature = "query")]
+pub(crate) mod json;
 #[cfg(feature = "grpc")]
 #[cfg_attr(not(feature = "receive"), allow(dead_code, reason = "only remote write checks shapes"))]
 mod proto;

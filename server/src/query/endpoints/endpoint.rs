@@ -32,6 +32,7 @@ pub(crate) struct EndpointSpec {
 
 impl EndpointSpec {
     /// An endpoint like any other.
+    #[cfg(test)]
     pub(crate) fn new(address: impl Into<String>) -> Self {
         Self { address: address.into(), strict: false, group: None, channel: None }
     }
