@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use sarsen_block::{METRIC_NAME, Timestamp, is_stale};
+use sarsen_block::{Histogram, METRIC_NAME, Timestamp, is_stale};
 
 use super::column::{Column, ColumnBuilder, Grid};
 use super::extended::smoothed;
@@ -143,6 +143,8 @@ fn newest(
     let steps = grid.steps();
     let mut column = ColumnBuilder::new(steps);
     let (mut floats, mut histograms) = (0, 0);
+    // Taken out of the samples once, and shared by all steps that see it.
+    let mut seen: Option<(usize, Arc<Histogram>)> = None;
     for step in 0..steps {
         let to = reference.time(grid.at(step));
         while samples.times.get(floats).is_some_and(|t| *t <= to) {
@@ -166,7 +168,11 @@ fn newest(
                 column.float(step, taken(take, value, t, start));
             }
             (_, Some((at, t))) if young(t) => {
-                let Some(value) = samples.histograms.get(at) else { continue };
+                if seen.as_ref().is_none_or(|(seen, _)| *seen != at) {
+                    let Some(value) = samples.histograms.get_mut(at) else { continue };
+                    seen = Some((at, Arc::new(std::mem::replace(value, Histogram::stale(true)))));
+                }
+                let Some((_, value)) = &seen else { continue };
                 if value.is_stale() {
                     continue;
                 }
@@ -179,7 +185,7 @@ fn newest(
                 if take == Take::Value {
                     let size = weight(value);
                     counts.add(step, size, size);
-                    column.histogram(step, Arc::new(value.clone()));
+                    column.histogram(step, Arc::clone(value));
                 } else {
                     let start = samples.histogram_starts.get(at).copied().unwrap_or_default();
                     counts.add(step, 1, 1);
