@@ -90,11 +90,16 @@ impl<'q> Evaluator<'q> {
         let before = self.meter.current();
         let starts = id == FunctionId::StartTimestamp;
         let wanted = !starts || self.query.question.options.start_timestamps;
-        if let Some(NodeKind::Select(selector)) = kind
-            && wanted
-        {
-            let take = if starts { Take::Start } else { Take::Time };
+        if let Some(NodeKind::Select(selector)) = kind {
+            let take = if starts && wanted { Take::Start } else { Take::Time };
             let mut pipeline = self.selected(selector, grid, take)?;
+            if !wanted {
+                // The series are looked at all the same.
+                let columns = pipeline.collect(self)?;
+                self.let_go(&columns);
+                self.meter.set(before);
+                return Ok(ready(Vec::new(), grid));
+            }
             pipeline.push(self.stage(Change::Rename, grid), (before, 0, 0));
             return Ok(pipeline);
         }
