@@ -146,7 +146,53 @@ fn resets_are_found_once_and_totals_kept() {
     assert!(all[2].positive_spans.is_empty() && all[2].sum == 1.5);
 }
 
+/// What a damaged chunk might hold: layouts and counts that do not fit, bounds in any order, numbers that are none.
+pub(crate) fn ill_formed() -> impl Strategy<Value = Histogram> {
+    let number = || prop_oneof![any::<f64>(), Just(0.0), Just(1.0), Just(f64::NAN), Just(f64::INFINITY)];
+    let spans = || {
+        let offset = prop_oneof![-3..4i32, any::<i32>()];
+        let length = prop_oneof![0..4u32, any::<u32>()];
+        let span = (offset, length).prop_map(|(offset, length)| Span { offset, length });
+        proptest::collection::vec(span, 0..3)
+    };
+    let numbers = move || proptest::collection::vec(number(), 0..5);
+    let schema = prop_oneof![Just(CUSTOM_BUCKETS), -4..=8i32];
+    (schema, spans(), spans(), numbers(), numbers(), proptest::collection::vec(number(), 4), numbers())
+        .prop_map(|(schema, positive_spans, negative_spans, positive, negative, single, custom_values)| {
+            Histogram {
+                schema,
+                zero_threshold: single[0],
+                sum: single[1],
+                positive_spans,
+                negative_spans,
+                custom_values,
+                counts: Counts::Float { count: single[2], zero: single[3], positive, negative },
+                ..Histogram::stale(true)
+            }
+        })
+}
+
 proptest! {
+    /// Whatever comes out of them, nothing ends the process or goes on without end.
+    #[test]
+    fn ill_formed_histograms_do_no_harm(a in ill_formed(), b in ill_formed(), x in any::<f64>()) {
+        let _all = (add(&a, &b), subtract(&a, &b), multiply(&a, x), divide(&a, x), negate(&a));
+        let _more = (trim(&a, x, Keep::Below), trim(&a, x, Keep::Above), text(&a), weight(&a));
+        let _compared = (equals(&a, &b), began_anew(&a, &b));
+        prop_assert!(equals(&a, &a.clone()) || a.zero_threshold.is_nan() || a.has_custom_buckets());
+        for mut pair in [[a.clone(), b.clone()], [b.clone(), a.clone()]] {
+            let _sum = Sum::new(&pair[0]).and_then(|mut sum| sum.add(&pair[1]).map(|()| sum.finish()));
+            let _mean = Mean::new(&pair[0]).and_then(|mut mean| mean.add(&pair[1]).map(|()| mean.finish()));
+            resolve_resets(&mut pair);
+            keep_totals(&mut pair);
+        }
+        let (up, down) = (a.buckets().count(), a.buckets_down().count());
+        prop_assert_eq!(up, down);
+        for id in [crate::FunctionId::HistogramStddev, crate::FunctionId::HistogramAvg] {
+            let _number = crate::func::histogram_function(id).map(|function| function(&a));
+        }
+    }
+
     /// Both sides of a cut are the whole, wherever it lies.
     #[test]
     fn trims_lose_nothing(

@@ -13,7 +13,7 @@ use crate::ast::{ExprKind, Extension, Place};
 use crate::eval::{Column, ColumnBuilder, Grid, VectorCall, Window};
 use crate::func::notes::{Notes, Places};
 use crate::func::rate::Kind;
-use crate::histogram::tests::{custom, histogram};
+use crate::histogram::tests::{custom, histogram, ill_formed};
 use crate::parse::{ParseOptions, parse};
 use crate::value::Point;
 use crate::{Annotations, FunctionId};
@@ -136,6 +136,22 @@ proptest! {
         prop_assert!(close(fraction, q), "{} of {}", fraction, q);
         let (rest, _) = native::fraction(found, f64::INFINITY, &made);
         prop_assert!(close(fraction + rest, 1.0));
+    }
+
+    /// Ill-formed histograms have some quantile and some rate, or none.
+    #[test]
+    fn ill_formed_histograms_are_walked_without_harm(
+        all in proptest::collection::vec(ill_formed(), 1..4),
+        (q, x) in (0.0..1.0f64, any::<f64>()),
+    ) {
+        for one in &all {
+            let _numbers = (native::quantile(q, one), native::fraction(-x, x, one));
+        }
+        let times: Vec<i64> = (0..all.len() as i64).map(|at| 1 + at * 10_000).collect();
+        let _rate = increase(&times, &all);
+        for extension in [Extension::Anchored, Extension::Smoothed] {
+            over(&times, &all, Some(extension), |window, notes| extended::of_histograms(window, INCREASE, notes));
+        }
     }
 
     /// Native histograms with listed bounds and classic ones are the same thing written in two ways.
