@@ -12,6 +12,7 @@ use super::ast::{
     Number, Shift, Subquery, VectorSelector,
 };
 use super::literal::print_duration;
+use crate::number::{general, plain};
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -92,13 +93,13 @@ impl Display for Operator<'_> {
             write!(f, " {group} ({})", Labels(&matching.include))?;
         }
         match (matching.fill_left, matching.fill_right) {
-            (Some(left), Some(right)) if left == right => write!(f, " fill ({})", General(left)),
+            (Some(left), Some(right)) if left == right => write!(f, " fill ({})", general(left)),
             (left, right) => {
                 if let Some(left) = left {
-                    write!(f, " fill_left ({})", General(left))?;
+                    write!(f, " fill_left ({})", general(left))?;
                 }
                 match right {
-                    Some(right) => write!(f, " fill_right ({})", General(right)),
+                    Some(right) => write!(f, " fill_right ({})", general(right)),
                     None => Ok(()),
                 }
             }
@@ -134,30 +135,7 @@ impl Display for Number {
             let sign = if self.value < 0.0 { "-" } else { "" };
             return write!(f, "{sign}{}", print_duration(nanos / 1_000_000));
         }
-        match self.value {
-            f64::INFINITY => f.write_str("+Inf"),
-            f64::NEG_INFINITY => f.write_str("-Inf"),
-            value => write!(f, "{value}"),
-        }
-    }
-}
-
-/// A number as Go's `%v` prints it: with an exponent where it is very large or very small.
-struct General(f64);
-
-impl Display for General {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let scientific = format!("{:e}", self.0);
-        let parts = scientific
-            .split_once('e')
-            .and_then(|(digits, exponent)| exponent.parse::<i32>().ok().map(|exponent| (digits, exponent)));
-        match parts {
-            Some((digits, exponent)) if !(-4..21).contains(&exponent) => {
-                let sign = if exponent < 0 { '-' } else { '+' };
-                write!(f, "{digits}e{sign}{:02}", exponent.abs())
-            }
-            _ => Number { value: self.0, duration: false }.fmt(f),
-        }
+        f.write_str(&plain(self.value))
     }
 }
 

@@ -148,8 +148,8 @@ fn printing_is_that_of_prometheus() {
         ("m[5m] smoothed offset 1d @ start()", "m[5m] smoothed @ start() offset 1d"),
         ("m[5*1m:step()] offset -(5m)", "m[5 * 1m:step()] offset -(5m)"),
         (
-            "a + fill(1) b + fill_left(1e21) fill_right(-0.00001) c",
-            "a + fill (1) b + fill_left (1e+21) fill_right (-1e-05) c",
+            "a + fill(1) b + fill_left(1e6) fill_right(-0.00001) c",
+            "a + fill (1) b + fill_left (1e+06) fill_right (-1e-05) c",
         ),
         ("a+on()group_right b", "a + on () group_right () b"),
         ("{__name__=\"up\",a!=\"b\"}", "{__name__=\"up\",a!=\"b\"}"),
