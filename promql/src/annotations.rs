@@ -11,7 +11,7 @@ use std::collections::btree_map::Entry;
 use sarsen_block::Timestamp;
 
 use crate::ast::Place;
-pub(crate) use kinds::{Operation, capped};
+pub(crate) use kinds::Operation;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

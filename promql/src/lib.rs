@@ -10,18 +10,13 @@
 
 #![forbid(unsafe_code)]
 
-#[allow(dead_code, unused_imports, reason = "evaluation comes next")]
 mod annotations;
 mod budget;
 mod error;
-#[allow(dead_code, unused_imports, reason = "evaluation comes next")]
 mod eval;
-#[allow(dead_code, unused_imports, reason = "evaluation comes next")]
 mod func;
-#[allow(dead_code, unused_imports, reason = "evaluation comes next")]
 mod histogram;
 mod input;
-#[allow(dead_code, reason = "evaluation comes next")]
 mod number;
 mod parse;
 mod plan;

@@ -1,5 +1,6 @@
 //! Trees as high as they may be are evaluated on a thread with the stack that a test has, in a build without optimisation: whoever
 //! asks cannot end the process by nesting.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 use sarsen_block::Labels;
 use sarsen_promql::{

@@ -1,6 +1,7 @@
 //! Every query of the golden data against what a real Prometheus answered: status, error, type, labels, values, annotations.
 //!
 //! Values are equal to the bit, mathematics and all. Nothing here knows how many cases there are.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod data;
 
@@ -140,7 +141,7 @@ fn told_value(value: &Value) -> (String, Vec<Series>) {
                 match &sample.point {
                     Point::Float(value) => series.floats.push((sample.t, *value)),
                     Point::Histogram(histogram) => {
-                        series.histograms.push((sample.t, told_histogram(histogram)))
+                        series.histograms.push((sample.t, told_histogram(histogram)));
                     }
                 }
                 series

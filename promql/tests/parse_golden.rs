@@ -1,5 +1,6 @@
 //! Queries that a real Prometheus was asked: each parses, or fails with the words and the place that Prometheus gave; `format_query` is answered to
 //! the letter; selectors of `match[]` fail alike.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 use std::path::Path;
 

@@ -1,6 +1,7 @@
 //! Our own test scripts, run; and that they leave out no function, aggregation or operator.
 //!
 //! Their expectations were checked against Prometheus' engine, which passes every one of them.
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -50,20 +50,6 @@ fn info(text: impl AsRef<str>) -> Note {
     Note::Text(Severity::Info, format!("PromQL info: {}", text.as_ref()))
 }
 
-/// Texts for answers that show at most so many: the rest is counted.
-pub(crate) fn capped(mut texts: Vec<String>, severity: Severity, max: usize) -> Vec<String> {
-    if max > 0 && texts.len() > max {
-        let name = match severity {
-            Severity::Info => "info",
-            Severity::Warning => "warning",
-        };
-        let more = texts.len() - max;
-        texts.truncate(max);
-        texts.push(format!("{more} more {name} annotations omitted"));
-    }
-    texts
-}
-
 /// Of functions over windows and of histograms.
 impl Note {
     pub(crate) fn invalid_quantile(q: f64) -> Self {

@@ -28,7 +28,7 @@ impl Bits {
     fn all(steps: usize) -> Self {
         let mut words = vec![u64::MAX; steps.div_ceil(64)];
         if let Some(last) = words.last_mut()
-            && steps % 64 != 0
+            && !steps.is_multiple_of(64)
         {
             *last = (1 << (steps % 64)) - 1;
         }

@@ -86,11 +86,6 @@ pub(crate) struct Column {
 }
 
 impl Column {
-    /// The same number at each step.
-    pub(crate) fn constant(labels: Arc<Labels>, value: f64, steps: usize) -> Self {
-        Self::dense(labels, vec![value; steps])
-    }
-
     /// A number at each step.
     pub(crate) const fn dense(labels: Arc<Labels>, floats: Vec<f64>) -> Self {
         Self { labels, drop_name: false, floats, present: Presence::All, histograms: Vec::new() }

@@ -32,7 +32,7 @@ mod window;
 
 pub use answer::Answer;
 pub(crate) use call::{VectorCall, VectorFunction};
-pub(crate) use column::{Cell, Column, ColumnBuilder, Grid, Presence};
+pub(crate) use column::{Column, ColumnBuilder, Grid};
 pub use meter::Stats;
-pub(crate) use names::{filtered, has_name, with, without_name};
+pub(crate) use names::{filtered, with, without_name};
 pub(crate) use window::Window;

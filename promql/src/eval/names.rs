@@ -28,11 +28,6 @@ pub(crate) fn without_name(labels: LabelsRef<'_>) -> Labels {
     filtered(labels, |name| !NAME_LIKE.contains(&name))
 }
 
-/// Whether it has a name, a type or a unit.
-pub(crate) fn has_name(labels: LabelsRef<'_>) -> bool {
-    labels.iter().any(|(name, _)| NAME_LIKE.contains(&name))
-}
-
 /// With `name` set to `value`; an empty value takes the label away.
 pub(crate) fn with(labels: LabelsRef<'_>, name: &[u8], value: &[u8]) -> Labels {
     let mut out = Vec::with_capacity(labels.as_bytes().len() + name.len() + value.len() + 12);

@@ -196,6 +196,9 @@ impl<'a> Pipeline<'a> {
     }
 }
 
+/// What a thread made of its share of a batch.
+type Outcome = Result<(Vec<Made>, Work), Error>;
+
 /// Two series of a result have the same labels.
 pub(super) fn same_labelset() -> Error {
     Error::Execution("vector cannot contain metrics with the same labelset".into())
@@ -243,7 +246,7 @@ impl Evaluator<'_> {
         let steps = grid.steps();
         let spare = Mutex::new(std::mem::take(&mut self.work));
         let chunks: Vec<_> = batch.chunks(batch.len().div_ceil(workers * 4).max(1)).collect();
-        let mut results: Vec<Option<Result<(Vec<Made>, Work), Error>>> = Vec::new();
+        let mut results: Vec<Option<Outcome>> = Vec::new();
         results.resize_with(chunks.len(), || None);
         let budget = self.budget;
         let pool = self.pool()?;

@@ -74,7 +74,7 @@ pub(crate) fn range_function(id: FunctionId) -> Option<RangeFunction> {
     })
 }
 
-/// The function over a whole vector of that kind, if it is one. `absent_over_time` wants the vector of `present_over_time`; [`info`] has a
+/// The function over a whole vector of that kind, if it is one. `absent_over_time` wants the vector of `present_over_time`; [`info()`] has a
 /// signature of its own.
 pub(crate) fn vector_function(id: FunctionId) -> Option<VectorFunction> {
     use FunctionId as Id;

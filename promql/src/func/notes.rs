@@ -47,8 +47,6 @@ fn argument_place(expr: &Expr) -> Place {
 /// A part of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Spot {
-    /// The whole call.
-    Call,
     /// The list of its arguments.
     List,
     /// One argument, from 0.
@@ -105,7 +103,6 @@ impl<'a> Notes<'a> {
     /// Notes something.
     pub(crate) fn add(&mut self, note: Note, spot: Spot) {
         let place = match spot {
-            Spot::Call => self.places.call,
             Spot::List => self.places.list,
             Spot::Argument(at) => self.places.arguments.get(at).copied().unwrap_or(self.places.call),
         };
@@ -115,11 +112,6 @@ impl<'a> Notes<'a> {
     /// Makes the whole query fail with a text of Prometheus; the first one stays.
     pub(crate) fn fail(&mut self, text: String) {
         self.failure.get_or_insert(Error::Execution(text));
-    }
-
-    /// Whether the query has failed, so that nothing more need be computed.
-    pub(crate) const fn failed(&self) -> bool {
-        self.failure.is_some()
     }
 
     /// What was noted.

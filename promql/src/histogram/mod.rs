@@ -6,7 +6,7 @@
 //!
 //! | question | answer |
 //! |---|---|
-//! | `a + b`, `a - b` | [`add`], [`subtract`]: compacted; [`Combined`] says what to note; [`Incompatible`]: no result |
+//! | `a + b`, `a - b` | [`add`], [`subtract`]: compacted; [`Combined`](sarsen_block::Combined) says what to note; [`Incompatible`]: no result |
 //! | `h * x`, `h / x`, `-h` | [`multiply`], [`divide`], [`negate`] |
 //! | `a == b`, `changes()` | [`equals`]: hints do not count |
 //! | `h </ x`, `h >/ x` | [`trim`] |
@@ -24,7 +24,6 @@ mod text;
 mod trim;
 
 pub(crate) use binary::{add, began_anew, divide, equals, multiply, negate, subtract, weight};
-pub(crate) use sarsen_block::Combined;
 pub(crate) use stats::{keep_totals, resolve_resets};
 pub(crate) use sum::{Mean, Sum, Told};
 pub(crate) use text::text;

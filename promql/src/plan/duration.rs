@@ -27,7 +27,7 @@ impl Spans {
                     return Err(wrong(expr, "duration must be greater than 0"));
                 }
                 // The bound is that of 64 bits of nanoseconds.
-                if seconds.abs() > 9_223_372_036.854_775_807 {
+                if seconds.abs() > 9_223_372_036.854_776 {
                     return Err(wrong(expr, "duration is out of range"));
                 }
                 Ok((seconds * 1000.0) as i64)
