@@ -1,7 +1,7 @@
 //! Replicas become one series as in Thanos' querier, bit for bit, however its reader goes from sample to sample.
 //!
 //! The cases are described in `testdata/dedup/README.md`.
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod golden;
 

@@ -51,6 +51,15 @@ pub struct Replicas<'a, S> {
     given: Option<(usize, usize)>,
 }
 
+impl<S: Timed> Iterator for Replicas<'_, S> {
+    type Item = S;
+
+    fn next(&mut self) -> Option<S> {
+        let top = self.leaves.len().checked_sub(1)?;
+        if self.step(top) { self.sample(top) } else { None }
+    }
+}
+
 impl<'a, S: Timed> Replicas<'a, S> {
     /// Of `replicas`, each with rising times; among equal times the earlier one counts. Of what lies behind `max` a replica should hold the
     /// first sample and nothing else. The values of a `counter` never fall from sample to sample but by a replica's own resets.
@@ -64,12 +73,6 @@ impl<'a, S: Timed> Replicas<'a, S> {
             all.pairs.push(Pair { on, penalty: (0, 0), left: true, value_left: true, last: None });
         }
         all
-    }
-
-    /// The next sample.
-    pub fn next(&mut self) -> Option<S> {
-        let top = self.leaves.len().checked_sub(1)?;
-        if self.step(top) { self.sample(top) } else { None }
     }
 
     /// The first sample from `t` on that is reached step by step, the present one included. As in Thanos, one that was never asked for its next
