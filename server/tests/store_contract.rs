@@ -70,6 +70,28 @@ async fn a_gateway_cold_warm_and_without_a_cache() {
     keeps("a gateway without a cache", &data, &node).await;
 }
 
+#[cfg(feature = "query")]
+#[tokio::test]
+async fn a_querier_over_a_gateway_and_over_parts_of_it() {
+    let (dir, data) = (tempfile::tempdir().unwrap(), Data::new());
+    let bucket = dir.path().join("bucket");
+    data.write_blocks(TimeRange::ALL, |_| bucket.clone());
+    let config = blocks::directory(&bucket);
+    let gateway = Node::store(dir.path(), &config, &[]).await;
+    gateway.client().await;
+    let node = Node::query(dir.path(), &[&gateway.grpc], &[]).await;
+    keeps("a querier over a gateway", &data, &node).await;
+    // The same series in parts of two gateways, which both have some of them.
+    let early = tempfile::tempdir().unwrap();
+    let older = Node::store(early.path(), &config, &["--max-time=2024-01-01T01:59:59Z"]).await;
+    older.client().await;
+    let node = Node::query(dir.path(), &[&gateway.grpc, &older.grpc], &["--grpc-compression=snappy"]).await;
+    keeps("a querier over a gateway and a part of it", &data, &node).await;
+    // A querier over that one.
+    let above = Node::query(early.path(), &[&node.grpc], &[]).await;
+    keeps("a querier over a querier", &data, &above).await;
+}
+
 #[tokio::test]
 async fn a_gateway_over_random_blocks_says_what_the_model_says() {
     for seed in 100..103 {

@@ -23,15 +23,11 @@ mod surroundings;
 mod tests;
 
 pub(crate) use dialect::Dialect;
-#[cfg(test)]
-pub(crate) use endpoints::{EndpointOptions, EndpointSet, EndpointSpec, Listing};
 pub(crate) use exec::{ExecOptions, Executor};
 pub(crate) use fleet::Fleet;
 pub(crate) use gather::{Gather, Replicas};
 pub(crate) use http::{Api, ApiSettings, Partial, Tenancy, hold, nowhere};
 pub(crate) use page::page;
-#[cfg(test)]
-pub(crate) use proxy::ProxyStore;
 pub(crate) use resolve::System as SystemNames;
 pub(crate) use services::{QueryDefaults, querier_services};
 #[cfg(test)]

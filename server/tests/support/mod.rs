@@ -132,6 +132,23 @@ impl Node {
         node
     }
 
+    /// Starts a querier over these endpoints and waits until it has looked at them.
+    #[cfg(feature = "query")]
+    pub(crate) async fn query(dir: &Path, endpoints: &[&str], extra: &[&str]) -> Self {
+        let (http, grpc) = free_ports();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sarsen-query"));
+        command
+            .arg("query")
+            .arg(format!("--http-address=127.0.0.1:{http}"))
+            .arg(format!("--grpc-address=127.0.0.1:{grpc}"))
+            .args(endpoints.iter().map(|endpoint| format!("--endpoint={endpoint}")))
+            .args(extra);
+        let mut node = Self::start(command, dir, (http, http), dir.to_owned());
+        node.grpc = format!("127.0.0.1:{grpc}");
+        node.wait_ready().await;
+        node
+    }
+
     /// A client of its StoreAPI, which may begin a moment after it says that it is ready.
     #[cfg(feature = "store")]
     pub(crate) async fn client(&self) -> sarsen_benches::storeapi::StoreClient {

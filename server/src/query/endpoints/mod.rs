@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -149,7 +150,7 @@ impl EndpointSet {
         }
     }
 
-    /// Asks every listed endpoint who it is, all at once; those that have come join, those that have gone leave.
+    /// Asks every listed endpoint who it is, all at once; who is new joins when it has answered, who has gone leaves at the end.
     pub(crate) async fn look(&self) {
         let mut listed: BTreeMap<String, EndpointSpec> = BTreeMap::new();
         for spec in self.listing.endpoints() {
@@ -159,14 +160,22 @@ impl EndpointSet {
         let before = self.all.read().clone();
         let endpoints: Vec<Arc<Endpoint>> =
             listed.values().filter_map(|spec| self.endpoint(spec, &before)).collect();
-        join_all(endpoints.iter().map(|endpoint| endpoint.look(self.options.info_timeout))).await;
-        let mut after = BTreeMap::new();
-        for endpoint in endpoints {
-            let is_new = !before.contains_key(endpoint.address());
-            if is_new && !endpoint.is_asked() || endpoint.is_lost(self.options.unhealthy) {
-                continue;
-            }
-            if is_new {
+        let is_new = |endpoint: &Arc<Endpoint>| {
+            before.get(endpoint.address()).is_none_or(|known| !Arc::ptr_eq(known, endpoint))
+        };
+        for endpoint in endpoints.iter().filter(|endpoint| endpoint.spec().strict && is_new(endpoint)) {
+            self.join(endpoint);
+        }
+        let mut looks: FuturesUnordered<_> = endpoints
+            .iter()
+            .map(|endpoint| async move {
+                endpoint.look(self.options.info_timeout).await;
+                endpoint
+            })
+            .collect();
+        // One that does not answer keeps nobody from those that do.
+        while let Some(endpoint) = looks.next().await {
+            if is_new(endpoint) && endpoint.is_asked() {
                 let known = endpoint.known();
                 tracing::info!(
                     address = endpoint.address(),
@@ -175,19 +184,31 @@ impl EndpointSet {
                     known.component,
                     known.offers.words()
                 );
+                self.join(endpoint);
             }
-            after.insert(endpoint.address().to_owned(), endpoint);
         }
-        for endpoint in before.values().filter(|endpoint| !after.contains_key(endpoint.address())) {
-            tracing::info!(
-                address = endpoint.address(),
-                extLset = endpoint.known().label_sets_text(),
-                "removing endpoint because it's unhealthy or does not exist"
-            );
-        }
-        warn_of_equal_labels(&after);
-        *self.all.write() = after;
+        self.let_go(&listed);
+        warn_of_equal_labels(&self.all.read());
         self.looked.send_replace(true);
+    }
+
+    fn join(&self, endpoint: &Arc<Endpoint>) {
+        self.all.write().insert(endpoint.address().to_owned(), Arc::clone(endpoint));
+    }
+
+    /// Forgets who is listed no more or lost.
+    fn let_go(&self, listed: &BTreeMap<String, EndpointSpec>) {
+        self.all.write().retain(|address, endpoint| {
+            let stays = listed.contains_key(address) && !endpoint.is_lost(self.options.unhealthy);
+            if !stays {
+                tracing::info!(
+                    address,
+                    extLset = endpoint.known().label_sets_text(),
+                    "removing endpoint because it's unhealthy or does not exist"
+                );
+            }
+            stays
+        });
     }
 
     /// The endpoint of this address as it is known, or a new one.

@@ -136,7 +136,6 @@ impl QueryService {
                 .shard
                 .and_then(|shard| Shard::new(shard.shard_index, shard.total_shards, shard.by, shard.labels)),
             adjust_counters: true,
-            ..Gather::default()
         };
         let seconds = |seconds: i64| u64::try_from(seconds).ok().filter(|seconds| *seconds > 0);
         Ok(Asking {

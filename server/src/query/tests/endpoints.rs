@@ -7,8 +7,11 @@ use parking_lot::Mutex;
 use tonic::Status;
 
 use super::peer::{Does, Peer, everything};
+use crate::config::tls::{ClientTlsFiles, ServerTlsFiles};
 use crate::metrics::Registry;
-use crate::query::{EndpointOptions, EndpointSet, EndpointSpec, Listing};
+use crate::net::grpc::ChannelOptions;
+use crate::net::{ClientTls, ServeOptions};
+use crate::query::endpoints::{EndpointOptions, EndpointSet, EndpointSpec, Listing};
 
 #[derive(Default)]
 struct Listed(Mutex<Vec<EndpointSpec>>);
@@ -74,6 +77,60 @@ async fn endpoints_come_are_sick_and_go() {
     let (_, page) = registry.page(false);
     let line = "grpc_client_handled_total{grpc_code=\"Unavailable\",grpc_method=\"Info\",grpc_service=\"thanos.info.Info\",grpc_type=\"unary\"} 4";
     assert!(page.contains(line), "{page}");
+}
+
+/// Certificates of the tests, by name.
+fn file(name: &str) -> String {
+    format!("{}/../testdata/tls/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[tokio::test]
+async fn certificates_of_both_sides_and_packed_requests() {
+    let server = ServerTlsFiles {
+        cert: file("server.pem"),
+        key: file("server-key.pem"),
+        client_ca: Some(file("ca.pem")),
+        ..Default::default()
+    };
+    let options = ServeOptions::plain(Duration::ZERO).with_tls(Some(&server)).unwrap();
+    let peer = Peer::start_with(everything("store", &[]), Does::Sends(Vec::new()), options).await;
+    let with = |files: ClientTlsFiles, snappy| {
+        let tls = Some(Arc::new(ClientTls::load(&files).unwrap()));
+        let channel = Arc::new(ChannelOptions { tls, snappy });
+        EndpointSpec { strict: true, channel: Some(channel), ..EndpointSpec::new(&*peer.address) }
+    };
+    let (cert, key) = (Some(file("client.pem")), Some(file("client-key.pem")));
+    let known = ClientTlsFiles {
+        ca: Some(file("ca.pem")),
+        cert,
+        key,
+        server_name: Some("localhost".to_owned()),
+        ..Default::default()
+    };
+    let trusting = ClientTlsFiles { ca: None, server_name: None, skip_verify: true, ..known.clone() };
+    let strange = ClientTlsFiles { server_name: Some("somebody.else".to_owned()), ..known.clone() };
+    let nobody = ClientTlsFiles { cert: None, key: None, ..known.clone() };
+    for (files, snappy, word) in [
+        (known.clone(), false, None),
+        (known, true, None),
+        (trusting, true, None),
+        (strange, false, Some("authentication handshake failed")),
+        (nobody, false, Some("code = Unavailable")),
+    ] {
+        let set = EndpointSet::new(
+            Arc::new(vec![with(files, snappy)]),
+            EndpointOptions::default(),
+            &Registry::new(),
+        );
+        set.look().await;
+        let error = set.status()[0].last_error.clone();
+        match word {
+            None => assert_eq!(error, None),
+            Some(word) => {
+                assert!(error.as_ref().is_some_and(|error| error.contains(word)), "{word}: {error:?}")
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -16,7 +16,8 @@ use tonic::{Request, Response, Status};
 use crate::metrics::Registry;
 use crate::net::grpc::Services;
 use crate::net::{ServeOptions, bind, serve};
-use crate::query::{EndpointOptions, EndpointSet, EndpointSpec, ProxyStore};
+use crate::query::endpoints::{EndpointOptions, EndpointSet, EndpointSpec};
+use crate::query::proxy::ProxyStore;
 use crate::store::{ChunkParts, Frame, SeriesQuery, Store as _, StoreChunk, StoreError, StoreSeries, frames};
 use crate::wire::generated::thanos::info::info_server::{Info, InfoServer};
 use crate::wire::generated::thanos::metadata_server::{Metadata, MetadataServer};
@@ -107,6 +108,11 @@ pub(crate) fn everything(component: &str, sets: &[&[(&str, &str)]]) -> info::Inf
 
 impl Peer {
     pub(crate) async fn start(info: info::InfoResponse, does: Does) -> Self {
+        Self::start_with(info, does, ServeOptions::plain(Duration::ZERO)).await
+    }
+
+    /// The same with TLS and the like.
+    pub(crate) async fn start_with(info: info::InfoResponse, does: Does, options: ServeOptions) -> Self {
         let behaviour = Behaviour {
             info: Mutex::new(Ok(info)),
             does: Mutex::new(does),
@@ -120,19 +126,23 @@ impl Peer {
             .add_service(TargetsServer::new(served.clone()))
             .add_service(MetadataServer::new(served.clone()));
         let services = Services { routes, methods: Vec::new() };
-        let (address, stop) = listen(services).await;
+        let (address, stop) = listen_with(services, options).await;
         Self { address, behaviour: served.0, _stop: stop }
     }
 }
 
 /// Serves until the guard is dropped; the address.
 pub(crate) async fn listen(services: Services) -> (String, Arc<DropGuard>) {
+    listen_with(services, ServeOptions::plain(Duration::ZERO)).await
+}
+
+async fn listen_with(services: Services, options: ServeOptions) -> (String, Arc<DropGuard>) {
     let ready = watch::Sender::new(true);
     let router = services.into_router(crate::wire::DESCRIPTORS, ready.subscribe(), &Registry::new()).unwrap();
     let listener = bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let stop = CancellationToken::new();
-    tokio::spawn(serve(listener, router, ServeOptions::plain(Duration::ZERO), stop.clone()));
+    tokio::spawn(serve(listener, router, options, stop.clone()));
     (address, Arc::new(stop.drop_guard()))
 }
 

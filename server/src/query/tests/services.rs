@@ -18,10 +18,10 @@ use crate::config::query_endpoints::{ClientConfig, EndpointConfig, Named};
 use crate::metrics::Registry;
 use crate::net::grpc::{ChannelOptions, GrpcMetrics, Method};
 use crate::query::client::Client;
+use crate::query::fleet::Fleet;
 use crate::query::resolve::Names;
-use crate::query::{
-    Answered, Asking, Fleet, Queries, QueryDefaults, RulesQuery, Surroundings as _, Times, querier_services,
-};
+use crate::query::services::{Answered, Asking, Queries, QueryDefaults, Times, querier_services};
+use crate::query::surroundings::{RulesQuery, Surroundings as _};
 use crate::store::SeriesQuery;
 use crate::wire::generated::prometheus_copy::TimeSeries;
 use crate::wire::generated::thanos::{
