@@ -73,8 +73,11 @@ pub(crate) fn table() -> Vec<Flag> {
         "sync-block-duration" => flag.with_default("1m"),
         _ => flag,
     };
-    let shared = store::shared().chain(compact::shared()).chain(query::shared());
-    OWN.iter().copied().chain(receive::table().into_iter().map(adapt)).chain(shared.map(adapt)).collect()
+    // The compactor's says it of blocks, and is stricter; the receiver has no features of its own.
+    let asked = query::shared().filter(|flag| flag.name != "deduplication.func");
+    let received = receive::table().into_iter().filter(|flag| flag.name != "enable-feature");
+    let shared = store::shared().chain(compact::shared()).chain(asked);
+    OWN.iter().copied().chain(received.map(adapt)).chain(shared.map(adapt)).collect()
 }
 
 impl StandaloneConfig {

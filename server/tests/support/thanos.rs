@@ -50,7 +50,9 @@ pub(crate) async fn start(program: &Path, dir: &Path, role: &str, arguments: &[S
     let log = dir.join(format!("thanos-{role}-{http}.log"));
     let child = Command::new(program)
         .arg(role)
-        .args([format!("--http-address={http}"), format!("--grpc-address={grpc}")])
+        .arg(format!("--http-address={http}"))
+        // It has no services of its own.
+        .args((role != "query-frontend").then(|| format!("--grpc-address={grpc}")))
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -104,7 +104,8 @@ fn settled(mut body: Json, ordered: bool) -> Json {
         }
     }
     let is_vector = body["data"]["resultType"] == "vector";
-    if let Some(rows) = body["data"]["result"].as_array_mut().filter(|_| is_vector && !ordered) {
+    let rows = body.pointer_mut("/data/result").and_then(Json::as_array_mut);
+    if let Some(rows) = rows.filter(|_| is_vector && !ordered) {
         rows.sort_by_key(|row| row["metric"].to_string());
     }
     body
