@@ -1,0 +1,88 @@
+//! How long range queries over many series take, ours and Prometheus', on the same block in one run.
+//!
+//! `cargo run --release -p sarsen-benches --bin query -- --folder F --prometheus benches/peers/bin/prometheus`
+//! writes the block if it is not there (100,000 counters every 15 s, as many buckets of classic histograms, 5,000 gauges, over two
+//! hours), starts a Prometheus on it with as many threads as ours may use, and asks both each question some times; the best time counts. Ours
+//! runs in a process of its own for each question, so that its peak of memory is that question's: select, prepare, evaluate.
+//! Prometheus' times include writing its answer as JSON, which is short for all questions but the plain selector.
+
+mod data;
+mod ours;
+mod peer;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Parser;
+
+/// Asks both.
+#[derive(Parser)]
+struct Arguments {
+    /// Where the block is, or is to be written.
+    #[arg(long)]
+    folder: PathBuf,
+    /// The Prometheus; without one only ours is asked.
+    #[arg(long)]
+    prometheus: Option<PathBuf>,
+    /// Threads of both.
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
+    /// How often each question is asked.
+    #[arg(long, default_value_t = 3)]
+    times: usize,
+    /// Series of each of the two large metrics.
+    #[arg(long, default_value_t = 100_000)]
+    series: u64,
+    /// Asks ours this one question, and prints its best time in microseconds.
+    #[arg(long)]
+    ask: Option<String>,
+}
+
+/// What is asked, by name.
+const QUESTIONS: &[(&str, &str)] = &[
+    ("sum by rate", "sum by (job) (rate(requests_total[5m]))"),
+    ("sum by rate, few", r#"sum by (instance) (rate(requests_total{job="job-03"}[5m]))"#),
+    ("quantile", "histogram_quantile(0.9, sum by (job, le) (rate(latency_seconds_bucket[5m])))"),
+    ("quantile, all", r#"histogram_quantile(0.9, rate(latency_seconds_bucket{job="job-03"}[5m]))"#),
+    ("topk", "topk(5, rate(requests_total[5m]))"),
+    ("join", "sum by (job) (rate(requests_total[5m]) / on (instance) group_left () limits)"),
+    ("max over time", "max by (job) (max_over_time(requests_total[10m]))"),
+    ("avg over time", "sum by (job) (avg_over_time(requests_total[10m]))"),
+    ("subquery", "max_over_time(sum by (job) (rate(requests_total[5m]))[30m:1m])"),
+    ("plain, added up", "sum (requests_total)"),
+    ("plain", r#"requests_total{job="job-03"}"#),
+];
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let block = data::block(&arguments.folder, arguments.series)?;
+    if let Some(query) = &arguments.ask {
+        let best = ours::ask(&block, query, arguments.workers, arguments.times)?;
+        let mut out = std::io::stdout();
+        return std::io::Write::write_all(&mut out, best.as_micros().to_string().as_bytes())
+            .context("telling the time");
+    }
+    let mut peer = match &arguments.prometheus {
+        Some(program) => Some(peer::Peer::start(program, &arguments.folder, arguments.workers)?),
+        None => None,
+    };
+    let mut rows = vec!["| question | ours ms | peer ms | times | ours MB | peer MB |".to_owned()];
+    rows.push("|---|---|---|---|---|---|".to_owned());
+    for (name, query) in QUESTIONS {
+        let ours = ours::in_a_process(&arguments.folder, query, (arguments.workers, arguments.times))?;
+        let theirs = match &mut peer {
+            Some(peer) => Some(peer.ask(query, arguments.times)?),
+            None => None,
+        };
+        let milliseconds = ours.time.as_secs_f64() * 1000.0;
+        let (their_ms, times, their_mb) = theirs.map_or_else(Default::default, |theirs| {
+            let their_ms = theirs.time.as_secs_f64() * 1000.0;
+            let times = format!("{:.1}", their_ms / milliseconds);
+            (format!("{their_ms:.0}"), times, (theirs.peak >> 20).to_string())
+        });
+        let our_mb = ours.peak >> 20;
+        rows.push(format!("| {name} | {milliseconds:.0} | {their_ms} | {times} | {our_mb} | {their_mb} |"));
+    }
+    let mut out = std::io::stdout();
+    std::io::Write::write_all(&mut out, (rows.join("\n") + "\n").as_bytes()).context("telling the rows")
+}
