@@ -211,7 +211,7 @@ impl<'q> Evaluator<'q> {
             type_labels: question.options.type_and_unit_labels,
             totals,
         };
-        let loses = !(self.delayed() || keeps_name || absent);
+        let loses = !(self.delayed() || keeps_name);
         let loss = if loses { Loss::Refused } else { Loss::None };
         let mut pipeline = Pipeline::new(grid, Origin::Series(reader, Kernel::Range(kernel)), loss);
         pipeline.release = held;

@@ -123,7 +123,7 @@ impl<'q> Evaluator<'q> {
     }
 
     pub(super) const fn stage(&self, change: Change, grid: Grid) -> Stage {
-        Stage { change, grid, delayed: self.delayed() }
+        Stage { change, grid, delayed: self.delayed(), last: Vec::new() }
     }
 
     /// The newest samples of a selector.

@@ -145,7 +145,7 @@ impl<'a> Pipeline<'a> {
                     step.gathered.add(column, false);
                 }
             }
-            columns = step.stage.apply(columns, &mut evaluator.notes);
+            columns = step.stage.apply(columns);
             if step.stage.is_counted() {
                 for column in &columns {
                     step.made.add(column, true);
@@ -181,6 +181,9 @@ impl<'a> Pipeline<'a> {
 
     /// Counts what is known only when all series are through.
     fn finish(&mut self, evaluator: &mut Evaluator<'_>) -> Result<(), Error> {
+        for step in &mut self.steps {
+            step.stage.last.drain(..).for_each(|notes| evaluator.notes.merge(notes));
+        }
         let meter = &mut evaluator.meter;
         meter.set(meter.current().saturating_sub(std::mem::take(&mut self.release)));
         let steps = self.grid.steps();

@@ -18,6 +18,8 @@ pub(super) struct Stage {
     pub(super) grid: Grid,
     /// Names go at the end of the query only.
     pub(super) delayed: bool,
+    /// Of operators with a scalar, what was noted last at each step: of several samples the last one that fails is told.
+    pub(super) last: Vec<Annotations>,
 }
 
 /// What a stage does.
@@ -61,9 +63,9 @@ impl Stage {
     }
 
     /// Changes the columns; those that hold nothing any more go.
-    pub(super) fn apply(&self, columns: Vec<Column>, notes: &mut Annotations) -> Vec<Column> {
+    pub(super) fn apply(&mut self, columns: Vec<Column>) -> Vec<Column> {
         let changed = columns.into_iter().filter_map(|column| {
-            let mut column = self.change(column, notes);
+            let mut column = self.change(column);
             if column.is_empty() {
                 return None;
             }
@@ -86,7 +88,7 @@ impl Stage {
         }
     }
 
-    fn change(&self, mut column: Column, notes: &mut Annotations) -> Column {
+    fn change(&mut self, mut column: Column) -> Column {
         match &self.change {
             Change::Rename => {}
             Change::Negate => {
@@ -113,7 +115,7 @@ impl Stage {
             }
             Change::Map { id, function, scalars } => return map(column, (*id, *function), scalars),
             Change::Scalar { operator, scalar, swapped, return_bool } => {
-                return with_scalar(column, *operator, scalar, (*swapped, *return_bool), notes);
+                return with_scalar(column, *operator, scalar, (*swapped, *return_bool), &mut self.last);
             }
         }
         column
@@ -143,7 +145,7 @@ fn with_scalar(
     operator: Operator,
     scalar: &[f64],
     (swapped, return_bool): (bool, bool),
-    notes: &mut Annotations,
+    last: &mut Vec<Annotations>,
 ) -> Column {
     if column.histograms.is_empty() {
         match operator.op {
@@ -177,7 +179,15 @@ fn with_scalar(
     for (step, &number) in scalar.iter().enumerate() {
         let Some(cell) = column.cell(step) else { continue };
         let (left, right) = if swapped { (Cell::Float(number), cell) } else { (cell, Cell::Float(number)) };
-        let Some(outcome) = operator.apply(left, right, notes) else { continue };
+        let mut notes = Annotations::default();
+        let outcome = operator.apply(left, right, &mut notes);
+        if !notes.is_empty() {
+            last.resize_with(scalar.len(), Annotations::default);
+            if let Some(last) = last.get_mut(step) {
+                *last = notes;
+            }
+        }
+        let Some(outcome) = outcome else { continue };
         if return_bool {
             kept.float(step, f64::from(u8::from(outcome.holds)));
         } else if outcome.holds {

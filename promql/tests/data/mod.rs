@@ -4,6 +4,8 @@
 
 #![allow(dead_code, reason = "each test file uses the part it needs")]
 
+pub(crate) mod told;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
