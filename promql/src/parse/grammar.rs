@@ -11,7 +11,7 @@ use super::ast::{
 use super::lex::{Fault, Lexer};
 use super::literal;
 use super::token::{Keyword, Kind, Token, quoted};
-use crate::func::Function;
+use crate::func::{Function, FunctionId};
 
 /// What is being read, and what may stand next in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -275,7 +275,9 @@ impl<'a> Parser<'a> {
         let Some(function) = Function::named(name.text) else {
             return fault(name.place, format!("unknown function with name {}", quoted(name.text)));
         };
-        if function.experimental && !self.options.experimental_functions {
+        let experimental =
+            function.experimental || (self.options.as_thanos && function.id == FunctionId::FirstOverTime);
+        if experimental && !self.options.experimental_functions {
             return fault(name.place, format!("function {} is not enabled", quoted(name.text)));
         }
         let arguments_place = match (arguments.first(), arguments.last()) {

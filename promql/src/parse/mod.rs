@@ -40,12 +40,19 @@ pub struct ParseOptions {
     pub extended_range_selectors: bool,
     /// `promql-binop-fill-modifiers`: `fill`, `fill_left` and `fill_right`.
     pub fill_modifiers: bool,
+    /// As the parser that Thanos 0.43 is built with: `first_over_time` is still experimental.
+    pub as_thanos: bool,
 }
 
 impl ParseOptions {
     /// Everything is allowed.
     pub const fn all() -> Self {
-        Self { experimental_functions: true, extended_range_selectors: true, fill_modifiers: true }
+        Self {
+            experimental_functions: true,
+            extended_range_selectors: true,
+            fill_modifiers: true,
+            as_thanos: false,
+        }
     }
 }
 

@@ -160,6 +160,7 @@ impl Executor {
             experimental_functions: has("promql-experimental-functions"),
             extended_range_selectors: has("promql-extended-range-selectors"),
             fill_modifiers: has("promql-binop-fill-modifiers"),
+            as_thanos: !options.dialect.is_prometheus(),
         };
         let eval = EvalOptions {
             delayed_name_removal: has("promql-delayed-name-removal"),

@@ -1,5 +1,7 @@
 //! Stores that say what they are told to, asked through [`select`].
 
+#[cfg(feature = "store")]
+mod downsampled;
 mod golden;
 
 use async_trait::async_trait;

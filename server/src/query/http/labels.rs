@@ -93,6 +93,8 @@ impl Api {
             let query = SeriesQuery {
                 // A chunk that reaches over both ends of a range that is upside down counts in Prometheus; it takes chunks to know.
                 skip_chunks: asked.min <= asked.max,
+                // Series of which there is nothing finer any more are there too.
+                max_resolution_ms: if asked.min <= asked.max { i64::MAX } else { 0 },
                 limit: hinted(limit),
                 without: without.clone(),
                 abort: !partial,
@@ -110,7 +112,8 @@ impl Api {
             series.truncate(limit);
         }
         // What a store lacks is not told here in Thanos' dialect.
-        Ok(answer(Data::Series(series), found.warnings, cut))
+        let warnings = if ask.params.dialect.is_prometheus() { found.warnings } else { Vec::new() };
+        Ok(answer(Data::Series(series), warnings, cut))
     }
 
     /// The sets of matchers of `storeMatch[]`.
