@@ -118,14 +118,12 @@ impl ChunkData {
         Ok(())
     }
 
-    fn one_of<S: Timed>(&self, rows: Vec<Vec<S>>, how: Replicas, mut into: impl FnMut(S)) {
+    fn one_of<S: Timed>(&self, rows: Vec<Vec<S>>, how: Replicas, into: impl FnMut(S)) {
         match how {
             Replicas::Penalty => {
                 let rows = rows.iter().map(Vec::as_slice);
-                let mut one = sarsen_block::Replicas::new(rows, self.reading.range.max, self.reading.counter);
-                while let Some(sample) = one.next() {
-                    into(sample);
-                }
+                let (max, counter) = (self.reading.range.max, self.reading.counter);
+                sarsen_block::Replicas::new(rows, max, counter).for_each(into);
             }
             Replicas::Chain => {
                 let mut one = Vec::with_capacity(rows.iter().map(Vec::len).max().unwrap_or_default());
