@@ -66,7 +66,7 @@ async fn pair(dir: &Path, more: &[&str]) -> (Node, Node, i64) {
     let folder = dir.join("query");
     std::fs::create_dir_all(&folder).unwrap();
     let endpoint = format!("--store={}", receiver.grpc);
-    let querier = Node::query(&folder, &[&[endpoint.as_str()], more].concat()).await;
+    let querier = Node::query(&folder, &[], &[&[endpoint.as_str()], more].concat()).await;
     querier
         .wait_until("asking the receiver", async || {
             let stores = ask(&querier, None, "/api/v1/stores", &[], false).await.body;

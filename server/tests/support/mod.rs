@@ -172,22 +172,6 @@ impl Node {
         node
     }
 
-    /// Starts a querier with these arguments, on free ports, and waits until it is ready.
-    #[cfg(feature = "query")]
-    pub(crate) async fn query(dir: &Path, arguments: &[&str]) -> Self {
-        let (http, grpc) = free_ports();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sarsen-query"));
-        command
-            .arg("query")
-            .arg(format!("--http-address=127.0.0.1:{http}"))
-            .arg(format!("--grpc-address=127.0.0.1:{grpc}"))
-            .args(arguments);
-        let mut node = Self::start(command, dir, (http, http), dir.to_owned());
-        node.grpc = format!("127.0.0.1:{grpc}");
-        node.wait_ready().await;
-        node
-    }
-
     fn start(mut command: Command, dir: &Path, ports: (u16, u16), root: PathBuf) -> Self {
         let log = dir.join("log");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
