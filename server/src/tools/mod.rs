@@ -18,6 +18,7 @@ mod open;
 mod plan;
 mod print;
 mod progress;
+mod promql;
 mod verify;
 
 use crate::cli::{Command, Failure};
@@ -126,6 +127,20 @@ pub(crate) const COMMANDS: &[Command] = &[
         arguments: "DIR...",
         table: || with(&[OBJSTORE, bucket::UPLOAD_FLAGS].concat()),
         run: bucket::upload,
+    },
+    Command {
+        name: "tools promql test",
+        about: "Runs test scripts in the language of Prometheus' own engine tests; closes with the numbers of passed and failed evaluations.",
+        arguments: "FILE...",
+        table: || with(promql::TEST_FLAGS),
+        run: promql::test,
+    },
+    Command {
+        name: "tools promql query",
+        about: "Answers a query straight from the blocks of a directory, or of a bucket, which are fetched first; no server. EXPR is PromQL.",
+        arguments: "EXPR",
+        table: || with(&[OBJSTORE, promql::QUERY_FLAGS].concat()),
+        run: promql::query,
     },
     Command {
         name: "tools tsdb verify",
