@@ -6,7 +6,7 @@
 //! holds the flag by which its caller stops it.
 //!
 //! The rooms, in reading order: `parse` (text to tree), `plan` (tree to needs), `input` (what a caller hands in), `eval` (operators over
-//! whole series), `func` (one table of functions), `value`, `annotations`, `budget`.
+//! whole series), `func` (one table of functions), `value`, `annotations`, `budget`; `script` runs test scripts.
 
 #![forbid(unsafe_code)]
 
