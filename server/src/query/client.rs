@@ -89,7 +89,7 @@ impl Client {
         if let Some(watched) = &mut watched {
             watched.sent(1);
             watched.received().add(u64::from(outcome.is_ok()));
-            watched.ended(outcome.as_ref().map_or_else(|status| status.code(), |_| Code::Ok).into());
+            watched.ended(outcome.as_ref().map_or_else(Status::code, |_| Code::Ok).into());
         }
         outcome.map(tonic::Response::into_inner)
     }

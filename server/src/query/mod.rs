@@ -29,10 +29,8 @@ pub(crate) use gather::{Gather, Replicas};
 pub(crate) use http::{Api, ApiSettings, Partial, Tenancy, hold, nowhere};
 pub(crate) use page::page;
 pub(crate) use resolve::System as SystemNames;
-#[cfg(test)]
-pub(crate) use services::{Answered, Asking, Queries, Times};
 pub(crate) use services::{QueryDefaults, querier_services};
 #[cfg(test)]
-pub(crate) use surroundings::{Alone, RulesQuery};
+pub(crate) use surroundings::Alone;
 #[cfg(feature = "standalone")]
 pub(crate) use surroundings::{Found, Metadata, StoreStatus, Surroundings};

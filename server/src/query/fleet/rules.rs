@@ -85,7 +85,7 @@ impl Fleet {
             for answer in answers {
                 match answer {
                     RulesResponse { result: Some(rules_response::Result::Group(group)) } => {
-                        groups.push(group)
+                        groups.push(group);
                     }
                     RulesResponse { result: Some(rules_response::Result::Warning(text)) } => {
                         found.warnings.push(text);
@@ -130,7 +130,7 @@ impl RuleGroups {
     }
 
     /// In the numbers that are spoken around here, for who asks over gRPC.
-    pub(crate) fn as_spoken(mut self) -> Self {
+    pub(crate) fn in_spoken_numbers(mut self) -> Self {
         if !self.newer {
             for alert in alerts(&mut self.groups) {
                 alert.state = (alert.state - 1).max(0);
@@ -349,6 +349,6 @@ mod tests {
         Numbering::Older.renumber(&mut groups);
         let spoken = RuleGroups { groups: groups.clone(), ..RuleGroups::default() };
         assert_eq!(shown(&spoken), ["f;g b:1 a:3"]);
-        assert_eq!(shown(&spoken.as_spoken()), ["f;g b:0 a:2"]);
+        assert_eq!(shown(&spoken.in_spoken_numbers()), ["f;g b:0 a:2"]);
     }
 }

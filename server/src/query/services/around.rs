@@ -58,7 +58,7 @@ impl Rules for Around {
             files: request.file,
             selectors: request.matcher_string,
         };
-        let found = self.0.rule_groups(&query).await?.as_spoken();
+        let found = self.0.rule_groups(&query).await?.in_spoken_numbers();
         let group = |group| RulesResponse { result: Some(rules_response::Result::Group(group)) };
         let warning = |text| RulesResponse { result: Some(rules_response::Result::Warning(text)) };
         Ok(answers(found.groups.into_iter().map(group), found.warnings, warning))

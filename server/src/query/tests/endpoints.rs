@@ -49,8 +49,8 @@ async fn endpoints_come_are_sick_and_go() {
     *listing.0.lock() = vec![spec(&peer.address, false), spec("127.0.0.1:1", false)];
     patient.look().await;
     // Who has never answered is not there.
-    assert_eq!(asked(&patient), [peer.address.clone()]);
-    assert_eq!(known(&patient), [peer.address.clone()]);
+    assert_eq!(asked(&patient), [&*peer.address]);
+    assert_eq!(known(&patient), [&*peer.address]);
     let status = &patient.status()[0];
     assert_eq!((status.last_error.clone(), status.known.component), (None, "receive"));
     assert!(status.last_check.is_some());
@@ -127,7 +127,7 @@ async fn certificates_of_both_sides_and_packed_requests() {
         match word {
             None => assert_eq!(error, None),
             Some(word) => {
-                assert!(error.as_ref().is_some_and(|error| error.contains(word)), "{word}: {error:?}")
+                assert!(error.as_ref().is_some_and(|error| error.contains(word)), "{word}: {error:?}");
             }
         }
     }

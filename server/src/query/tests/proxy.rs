@@ -158,7 +158,7 @@ async fn names_and_values() {
         other.address,
         i64::MAX
     );
-    assert_eq!(names.warnings, [text.clone()]);
+    assert_eq!(names.warnings, [&*text]);
     let all = LabelsQuery { abort: true, ..asked.clone() };
     assert_eq!(proxy.label_names(all).await, Err(StoreError::Unavailable(text)));
     let values = proxy.label_values(Bytes::from_static(b"pod"), asked.clone()).await.unwrap();

@@ -17,10 +17,10 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::metrics::{HttpMetrics, QueryMetrics, Registry};
 use crate::net::{ServeOptions, bind, serve};
+use crate::query::endpoints::{EndpointOptions, EndpointSet, EndpointSpec};
 use crate::query::http::{Api, ApiSettings};
-use crate::query::{
-    Alone, Dialect, EndpointOptions, EndpointSet, EndpointSpec, ExecOptions, Executor, ProxyStore,
-};
+use crate::query::proxy::ProxyStore;
+use crate::query::{Alone, Dialect, ExecOptions, Executor};
 use crate::store::{Gateway, GatewayLimits, GatewayOptions, Sieve, services};
 
 #[derive(Deserialize)]
