@@ -207,7 +207,7 @@ impl Api {
             tenant: Some(ask.tenant.clone()),
             ..LabelsQuery::new(TimeRange::new(FIRST, LAST), matchers)
         };
-        let name = bytes::Bytes::from_static(sarsen_block::METRIC_NAME.as_ref());
+        let name = bytes::Bytes::from_static(sarsen_block::METRIC_NAME);
         let found = self.0.executor.store().label_values(name, query).await.map_err(refused)?;
         Ok(found.values.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect())
     }
@@ -224,7 +224,7 @@ fn selectors_of(expr: &Expr) -> Vec<Vec<sarsen_block::Matcher>> {
             ExprKind::Subquery(subquery) => left.push(&subquery.expr),
             ExprKind::Call(call) => left.extend(&call.arguments),
             ExprKind::Aggregate(aggregate) => {
-                left.extend(aggregate.parameter.iter().chain([&aggregate.expr]))
+                left.extend(aggregate.parameter.iter().chain([&aggregate.expr]));
             }
             ExprKind::Binary(binary) => left.extend([&binary.left, &binary.right]),
             ExprKind::Unary { expr, .. } | ExprKind::Paren(expr) => left.push(expr),

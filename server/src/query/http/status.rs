@@ -105,7 +105,7 @@ impl Api {
                 limit => limit.min(MOST),
             });
         }
-        let limit = ask.params.first("limit").map_or(Ok(10), |text| text.parse::<usize>());
+        let limit = ask.params.first("limit").map_or(Ok(10), str::parse::<usize>);
         match limit {
             Ok(limit @ 1..=MOST) => Ok(limit),
             Ok(0) | Err(_) => Err(Fault::bad("limit must be a positive number")),
@@ -114,13 +114,16 @@ impl Api {
     }
 }
 
+/// Values of a label, each with its series.
+type Values = HashMap<Vec<u8>, usize>;
+
 /// Series and values by name of metric and label.
 #[derive(Debug, Default)]
 struct Counts {
     series: usize,
     metrics: HashMap<Vec<u8>, usize>,
     /// By label its values, each with its series.
-    labels: HashMap<Vec<u8>, HashMap<Vec<u8>, usize>>,
+    labels: HashMap<Vec<u8>, Values>,
 }
 
 impl Counts {
@@ -135,10 +138,10 @@ impl Counts {
     }
 
     fn shown(self, limit: usize, range: TimeRange) -> Value {
-        let values = |values: &HashMap<Vec<u8>, usize>| values.len();
+        let values = |values: &Values| values.len();
         // A value is kept once for each label that has it.
-        let bytes = |values: &HashMap<Vec<u8>, usize>| values.keys().map(Vec::len).sum();
-        let by_label = |measure: &dyn Fn(&HashMap<Vec<u8>, usize>) -> usize| {
+        let bytes = |values: &Values| values.keys().map(Vec::len).sum();
+        let by_label = |measure: &dyn Fn(&Values) -> usize| {
             top(self.labels.iter().map(|(name, values)| (lossy(name), measure(values))), limit)
         };
         let pairs = self.labels.iter().flat_map(|(name, values)| {
