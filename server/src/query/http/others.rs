@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sarsen_block::{Labels, LabelsRef, TimeRange};
-use sarsen_promql::ast::{Expr, ExprKind};
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Data};
@@ -24,7 +23,7 @@ impl Api {
             return Err(Fault::bad("end timestamp must not be before start timestamp"));
         }
         let expr = self.0.executor.parse(ask.params.text("query")).map_err(Fault::bad)?;
-        let mut selectors = selectors_of(&expr);
+        let mut selectors: Vec<_> = expr.selectors().into_iter().map(<[_]>::to_vec).collect();
         if selectors.is_empty() {
             return Ok(Answer::of(Data::Nothing));
         }
@@ -211,26 +210,6 @@ impl Api {
         let found = self.0.executor.store().label_values(name, query).await.map_err(refused)?;
         Ok(found.values.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect())
     }
-}
-
-/// The selectors of an expression.
-fn selectors_of(expr: &Expr) -> Vec<Vec<sarsen_block::Matcher>> {
-    let (mut found, mut left) = (Vec::new(), vec![expr]);
-    while let Some(expr) = left.pop() {
-        match &expr.kind {
-            ExprKind::Number(_) | ExprKind::String(_) => {}
-            ExprKind::Vector(selector) => found.push(selector.matchers.clone()),
-            ExprKind::Matrix(matrix) => found.push(matrix.selector.matchers.clone()),
-            ExprKind::Subquery(subquery) => left.push(&subquery.expr),
-            ExprKind::Call(call) => left.extend(&call.arguments),
-            ExprKind::Aggregate(aggregate) => {
-                left.extend(aggregate.parameter.iter().chain([&aggregate.expr]));
-            }
-            ExprKind::Binary(binary) => left.extend([&binary.left, &binary.right]),
-            ExprKind::Unary { expr, .. } | ExprKind::Paren(expr) => left.push(expr),
-        }
-    }
-    found
 }
 
 fn shown(store: &StoreStatus) -> Value {

@@ -114,7 +114,7 @@ impl Api {
     }
 }
 
-/// Values of a label, each with its series.
+/// How many series have a value of a label.
 type Values = HashMap<Vec<u8>, usize>;
 
 /// Series and values by name of metric and label.
@@ -138,10 +138,9 @@ impl Counts {
     }
 
     fn shown(self, limit: usize, range: TimeRange) -> Value {
-        let values = |values: &Values| values.len();
         // A value is kept once for each label that has it.
-        let bytes = |values: &Values| values.keys().map(Vec::len).sum();
-        let by_label = |measure: &dyn Fn(&Values) -> usize| {
+        let bytes: fn(&Values) -> usize = |values| values.keys().map(Vec::len).sum();
+        let by_label = |measure: fn(&Values) -> usize| {
             top(self.labels.iter().map(|(name, values)| (lossy(name), measure(values))), limit)
         };
         let pairs = self.labels.iter().flat_map(|(name, values)| {
@@ -156,8 +155,8 @@ impl Counts {
                 "maxTime": range.max,
             },
             "seriesCountByMetricName": top(self.metrics.iter().map(|(name, count)| (lossy(name), *count)), limit),
-            "labelValueCountByLabelName": by_label(&values),
-            "memoryInBytesByLabelName": by_label(&bytes),
+            "labelValueCountByLabelName": by_label(Values::len),
+            "memoryInBytesByLabelName": by_label(bytes),
             "seriesCountByLabelValuePair": top(pairs, limit),
         })
     }
