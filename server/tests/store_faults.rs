@@ -256,7 +256,8 @@ async fn a_half_uploaded_block_is_served_when_it_is_whole() {
 async fn told_in_time(client: &StoreClient, what: &str, node: &Node) -> bool {
     let wanted = request(random::START, random::START + 86_400_000, vec![matcher("nosuch", "=", "")]);
     let answer = tokio::time::timeout(Duration::from_secs(30), client.series(&wanted)).await;
-    let answer = answer.unwrap_or_else(|_| panic!("{what}: no answer\n{}", node.log()));
+    assert!(answer.is_ok(), "{what}: no answer\n{}", node.log());
+    let answer = answer.unwrap();
     let frames = answer.series().unwrap();
     let warned = frames.iter().any(|frame| matches!(frame.frame, Some(Frame::Warning(_))));
     warned || answer.failure.is_some()
