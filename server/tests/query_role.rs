@@ -52,7 +52,9 @@ async fn ask(node: &Node, tenant: Option<&str>, path: &str, fields: &[(&str, &st
     let answer = request.send().await.unwrap();
     let status = answer.status().as_u16();
     let text = answer.text().await.unwrap();
-    Asked { status, body: serde_json::from_str(&text).unwrap_or_else(|why| panic!("{path}: {why}: {text}")) }
+    let body = serde_json::from_str(&text);
+    assert!(body.is_ok(), "{path}: {text}");
+    Asked { status, body: body.unwrap() }
 }
 
 /// A receiver with the samples of two tenants, and a querier before it.
@@ -200,7 +202,8 @@ fn promtool() -> Option<PathBuf> {
     assert!(program.is_file() || !required, "no promtool: benches/peers/build.sh builds it");
     if !program.is_file() {
         use std::io::Write as _;
-        writeln!(std::io::stderr(), "SKIPPED: no promtool, benches/peers/build.sh builds it").unwrap();
+        let mut screen = std::io::stderr();
+        writeln!(screen, "SKIPPED: no promtool, benches/peers/build.sh builds it").unwrap();
     }
     program.is_file().then_some(program)
 }
