@@ -11,7 +11,9 @@ use support::Node;
 async fn get(node: &Node, path: &str) -> (u16, Json) {
     let answer = reqwest::get(format!("{}{path}", node.admin)).await.unwrap();
     let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
-    (status, serde_json::from_str(&text).unwrap_or_else(|why| panic!("{path}: {why}: {text}")))
+    let body = serde_json::from_str(&text);
+    assert!(body.is_ok(), "{path}: {text}");
+    (status, body.unwrap())
 }
 
 #[tokio::test]

@@ -57,8 +57,8 @@ fn seen_at(dump: &str, at: i64, named: bool) -> usize {
         }
         let chunks = series["chunks"].as_array().unwrap().iter();
         let samples = chunks.flat_map(|chunk| chunk["samples"].as_array().unwrap());
-        let seen = samples.filter(|sample| (at - 299_999..=at).contains(&sample[0].as_i64().unwrap()));
-        seen.last().is_some_and(|sample| sample[1].as_str() != Some("7ff0000000000002"))
+        let mut seen = samples.filter(|sample| (at - 299_999..=at).contains(&sample[0].as_i64().unwrap()));
+        seen.next_back().is_some_and(|sample| sample[1].as_str() != Some("7ff0000000000002"))
     };
     text.lines().filter(|line| has_one(line)).count()
 }
