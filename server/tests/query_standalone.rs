@@ -1,6 +1,6 @@
 //! `sarsen` on an empty directory answers over what it scrapes of itself, as a Prometheus would.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 #![cfg(feature = "standalone")]
 
 mod support;
