@@ -1,6 +1,8 @@
 //! The only room that asks for the time, and for chance.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+#[cfg(feature = "objstore")]
+use std::time::Duration;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use sarsen_block::Timestamp;
 
@@ -25,9 +27,11 @@ pub(crate) fn seed() -> [u64; 4] {
 }
 
 /// Measures and waits for crates that may do neither by themselves.
+#[cfg(feature = "objstore")]
 #[derive(Debug)]
 pub(crate) struct Clock(Instant);
 
+#[cfg(feature = "objstore")]
 impl Clock {
     /// A clock that counts from now.
     pub(crate) fn start() -> Self {
@@ -35,6 +39,7 @@ impl Clock {
     }
 }
 
+#[cfg(feature = "objstore")]
 impl sarsen_bucket::Timer for Clock {
     fn elapsed(&self) -> Duration {
         self.0.elapsed()

@@ -44,7 +44,7 @@ mod logging;
 mod metrics;
 #[cfg(feature = "serve")]
 mod net;
-#[cfg(any(feature = "serve", feature = "tools"))]
+#[cfg(feature = "objstore")]
 mod objstore;
 #[cfg(feature = "query")]
 mod query;

@@ -10,26 +10,32 @@ mod receive;
 mod store;
 
 use std::future::Future;
+#[cfg(feature = "objstore")]
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+#[cfg(feature = "objstore")]
 use sarsen_bucket::Bucket;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Failure;
+#[cfg(feature = "objstore")]
 use crate::clock::Clock;
 #[cfg(feature = "grpc")]
 use crate::config::grpc::GrpcConfig;
-use crate::metrics::{BucketMetrics, Registry};
+#[cfg(feature = "objstore")]
+use crate::metrics::BucketMetrics;
+use crate::metrics::Registry;
 #[cfg(feature = "grpc")]
 use crate::net::Probe;
 #[cfg(feature = "grpc")]
 use crate::net::grpc::Services;
 use crate::net::{self, ServeOptions};
+#[cfg(feature = "objstore")]
 use crate::objstore::Objstore;
-#[cfg(feature = "grpc")]
+#[cfg(any(feature = "receive", feature = "store"))]
 use crate::store::{Store, services};
 #[cfg(feature = "grpc")]
 use crate::wire::DESCRIPTORS;
@@ -74,7 +80,7 @@ impl Server {
     }
 
     /// The listener of a store's gRPC services; their health follows `probe`.
-    #[cfg(feature = "grpc")]
+    #[cfg(any(feature = "receive", feature = "store"))]
     async fn open_grpc(
         config: &GrpcConfig,
         store: Arc<dyn Store>,
@@ -106,6 +112,7 @@ impl Server {
 }
 
 /// The bucket of an object store, measured and counted.
+#[cfg(feature = "objstore")]
 fn bucket_of(objstore: &Objstore, registry: &Registry) -> Bucket {
     let observer = Arc::new(BucketMetrics::new(registry, &objstore.name()));
     objstore.bucket().timer(Arc::new(Clock::start())).observer(observer).build()

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "receive")]
 pub(crate) mod backlog;
+#[cfg(feature = "objstore")]
 mod bucket;
 #[cfg(feature = "store")]
 mod cache;
@@ -45,6 +46,7 @@ use std::time::Instant;
 
 use parking_lot::RwLock;
 
+#[cfg(feature = "objstore")]
 pub(crate) use bucket::BucketMetrics;
 #[cfg(feature = "store")]
 pub(crate) use cache::CacheMetrics;

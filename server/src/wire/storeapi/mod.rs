@@ -12,7 +12,9 @@ mod request;
 
 #[cfg(feature = "query")]
 pub(crate) use ask::{label_names_request, label_values_request, series_request};
-pub(crate) use codec::{FromWire, ToWire, WireCodec};
+pub(crate) use codec::WireCodec;
+#[cfg(feature = "query")]
+pub(crate) use codec::{FromWire, ToWire};
 pub(crate) use message::SeriesMessage;
 pub use read::frames_in;
 pub use request::accepted_as;
