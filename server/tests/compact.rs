@@ -85,8 +85,8 @@ async fn the_manifest_of_a_thanos_compactor_needs_only_another_image() {
     let file = dir.path().join("objstore.yml");
     std::fs::write(&file, directory(&store)).unwrap();
     let bucket = open(&directory(&store));
-    // Today's data, so that no retention applies.
-    let start = now_ms() / (8 * HOUR) * 8 * HOUR - 24 * HOUR;
+    // Data of these days, so that no retention applies; of one range of two days, so that 8 h is where merging ends.
+    let start = (now_ms() - 24 * HOUR) / (48 * HOUR) * 48 * HOUR;
     let recent = Wanted { tenant: "a", start, blocks: 12, series: 2 };
     fill(&bucket, recent, long_ago()).await;
     let data = dir.path().join("data");

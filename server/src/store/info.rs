@@ -17,6 +17,8 @@ pub(crate) struct StoreInfo {
     pub(crate) tsdb_infos: Vec<(Labels, TimeRange)>,
     /// Times of which it has exemplars, if it keeps any.
     pub(crate) exemplars: Option<TimeRange>,
+    /// Whether it is a database, or several, and tells how many series they have.
+    pub(crate) statistics: bool,
 }
 
 impl StoreInfo {
@@ -29,6 +31,7 @@ impl StoreInfo {
             range: TimeRange::new(i64::MAX, i64::MIN),
             tsdb_infos: Vec::new(),
             exemplars: None,
+            statistics: false,
         }
     }
 }

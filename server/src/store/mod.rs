@@ -26,7 +26,9 @@ mod query;
 mod selectors;
 mod series;
 mod service;
+mod statistics;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -52,6 +54,7 @@ pub(crate) use series::{
 pub(crate) use service::services;
 #[cfg(feature = "query")]
 pub(crate) use service::{Beside, TENANT, services_beside};
+pub(crate) use statistics::{Counts, Row, Statistics, StatisticsQuery};
 
 /// Something that has series and answers for them.
 #[async_trait]
@@ -74,5 +77,11 @@ pub(crate) trait Store: Send + Sync + 'static {
     async fn exemplars(&self, query: ExemplarsQuery) -> Result<ExemplarsAnswer, StoreError> {
         let _ = query;
         Ok(ExemplarsAnswer::default())
+    }
+
+    /// What is in memory of the databases that are asked for, by tenant. A store that is no database has none.
+    async fn statistics(&self, query: StatisticsQuery) -> Result<BTreeMap<String, Statistics>, StoreError> {
+        let _ = query;
+        Ok(BTreeMap::new())
     }
 }

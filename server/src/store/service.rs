@@ -1,4 +1,4 @@
-//! The gRPC face of a store: Store, Info and Exemplars.
+//! The gRPC face of a store: Store, Info, Exemplars, and Status of those that are databases.
 //!
 //! Only here are our errors turned into gRPC's codes. A stream of series is made by a task of its own; it ends with the call: when
 //! the caller goes, the task is dropped. Messages are at most about [`MESSAGE`] large, so a series with many chunks goes out
@@ -17,19 +17,23 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 use super::messages::Messages;
-use super::{ExemplarSeries, LabelsAnswer, Store, StoreError, StoreInfo, frames};
+use super::{
+    ExemplarSeries, LabelsAnswer, Row, Statistics, StatisticsQuery, Store, StoreError, StoreInfo, frames,
+};
 use crate::net::grpc::{Method, Services};
 use crate::wire::generated::hintspb::{Block, LabelNamesResponseHints, LabelValuesResponseHints};
 use crate::wire::generated::thanos::exemplars_server::{Exemplars, ExemplarsServer};
 use crate::wire::generated::thanos::info::info_server::{Info, InfoServer};
+use crate::wire::generated::thanos::status_server::{Status as StatusApi, StatusServer};
 use crate::wire::generated::thanos::store_server::{Store as StoreApi, StoreServer};
 use crate::wire::generated::thanos::{
-    Exemplar, ExemplarData, ExemplarsRequest, ExemplarsResponse, Label, LabelNamesRequest,
-    LabelNamesResponse, LabelSet, LabelValuesRequest, LabelValuesResponse, SeriesRequest, exemplars_response,
-    info,
+    Exemplar, ExemplarData, ExemplarsRequest, ExemplarsResponse, HeadStatistics, Label, LabelNamesRequest,
+    LabelNamesResponse, LabelSet, LabelValuesRequest, LabelValuesResponse, SeriesRequest, Statistic,
+    TsdbStatistics, TsdbStatisticsEntry, TsdbStatisticsRequest, TsdbStatisticsResponse, exemplars_response,
+    info, tsdb_statistics_response,
 };
 use crate::wire::storeapi::{
-    Call, SeriesMessage, exemplars_query, label_names_query, label_values_query, series_query,
+    Call, SeriesMessage, exemplars_query, label_names_query, label_values_query, matchers_from, series_query,
 };
 
 /// How much may wait between a store and the connection of its caller, in bytes.
@@ -46,6 +50,7 @@ const STORE: [Method; 3] = [
     Method { service: "thanos.Store", name: "LabelValues", streams: false },
 ];
 const INFO: Method = Method { service: "thanos.info.Info", name: "Info", streams: false };
+const STATUS: Method = Method { service: "thanos.Status", name: "TSDBStatistics", streams: true };
 const EXEMPLARS: Method = Method { service: "thanos.Exemplars", name: "Exemplars", streams: true };
 
 /// What somebody offers beside a store, for those who ask who it is.
@@ -64,7 +69,7 @@ pub(crate) struct Beside {
     pub(crate) status: bool,
 }
 
-/// The services of a store: Store and Info, and Exemplars if it keeps any.
+/// The services of a store: Store and Info, Exemplars if it keeps any, and Status if it is a database.
 pub(crate) fn services(store: Arc<dyn Store>) -> Services {
     services_beside(store, Beside::default())
 }
@@ -72,7 +77,7 @@ pub(crate) fn services(store: Arc<dyn Store>) -> Services {
 /// The same of somebody who offers more, which is not served here but told of.
 pub(crate) fn services_beside(store: Arc<dyn Store>, beside: Beside) -> Services {
     let service = Service { store, beside };
-    let has_exemplars = service.store.info().exemplars.is_some();
+    let StoreInfo { exemplars, statistics, .. } = service.store.info();
     let mut routes = Routes::new(
         StoreServer::new(service.clone())
             .max_decoding_message_size(usize::MAX)
@@ -81,9 +86,14 @@ pub(crate) fn services_beside(store: Arc<dyn Store>, beside: Beside) -> Services
     .add_service(InfoServer::new(service.clone()));
     let mut methods = STORE.to_vec();
     methods.push(INFO);
-    if has_exemplars {
-        routes = routes.add_service(ExemplarsServer::new(service).max_encoding_message_size(usize::MAX));
+    if exemplars.is_some() {
+        routes =
+            routes.add_service(ExemplarsServer::new(service.clone()).max_encoding_message_size(usize::MAX));
         methods.push(EXEMPLARS);
+    }
+    if statistics {
+        routes = routes.add_service(StatusServer::new(service).max_encoding_message_size(usize::MAX));
+        methods.push(STATUS);
     }
     Services { routes, methods }
 }
@@ -212,7 +222,7 @@ fn advertisement(known: &StoreInfo, beside: Beside) -> info::InfoResponse {
         targets: beside.targets.then_some(info::TargetsInfo {}),
         metric_metadata: beside.metadata.then_some(info::MetricMetadataInfo {}),
         query: beside.query.then_some(info::QueryApiInfo {}),
-        status: beside.status.then_some(info::StatusInfo {}),
+        status: (beside.status || known.statistics).then_some(info::StatusInfo {}),
     }
 }
 
@@ -238,6 +248,45 @@ impl Exemplars for Service {
             |text| Ok(ExemplarsResponse { result: Some(exemplars_response::Result::Warning(text)) });
         let series = found.series.into_iter().map(|series| Ok(exemplars_of(&series)));
         Ok(Response::new(stream::iter(series.chain(found.warnings.into_iter().map(warning))).boxed()))
+    }
+}
+
+#[async_trait]
+impl StatusApi for Service {
+    type TSDBStatisticsStream = BoxStream<'static, Result<TsdbStatisticsResponse, Status>>;
+
+    async fn tsdb_statistics(
+        &self,
+        request: Request<TsdbStatisticsRequest>,
+    ) -> Result<Response<Self::TSDBStatisticsStream>, Status> {
+        let asked = request.into_inner();
+        let query = StatisticsQuery {
+            tenant: Some(asked.tenant).filter(|tenant| !tenant.is_empty()),
+            matchers: matchers_from(&asked.matchers)?,
+            limit: usize::try_from(asked.limit).unwrap_or(0),
+        };
+        let found = self.store.statistics(query).await?;
+        let statistics = found.into_iter().map(|(tenant, statistics)| (tenant, entry_of(statistics)));
+        let statistics = TsdbStatistics { statistics: statistics.collect() };
+        let result = Some(tsdb_statistics_response::Result::Statistics(statistics));
+        Ok(Response::new(stream::iter([Ok(TsdbStatisticsResponse { result })]).boxed()))
+    }
+}
+
+fn entry_of(found: Statistics) -> TsdbStatisticsEntry {
+    let rows = |rows: Vec<Row>| rows.into_iter().map(|(name, value)| Statistic { name, value }).collect();
+    TsdbStatisticsEntry {
+        head_statistics: Some(HeadStatistics {
+            num_series: found.series,
+            num_label_pairs: i64::try_from(found.label_pairs).unwrap_or(i64::MAX),
+            chunk_count: i64::try_from(found.chunks).unwrap_or(i64::MAX),
+            min_time: found.range.min,
+            max_time: found.range.max,
+        }),
+        series_count_by_metric_name: rows(found.by_metric),
+        label_value_count_by_label_name: rows(found.values_by_label),
+        memory_in_bytes_by_label_name: rows(found.bytes_by_label),
+        series_count_by_label_value_pair: rows(found.by_label),
     }
 }
 

@@ -1,7 +1,5 @@
 //! What this process says of itself: build, run time, flags, configuration, and how many series of what there are.
 
-use std::collections::HashMap;
-
 use sarsen_block::{METRIC_NAME, MatchOp, Matcher, TimeRange};
 use serde_json::{Value, json};
 
@@ -12,7 +10,7 @@ use crate::clock;
 use crate::metrics::REVISION;
 use crate::query::dialect::Kind;
 use crate::query::fault::Fault;
-use crate::store::SeriesQuery;
+use crate::store::{Counts, Row, SeriesQuery, Statistics};
 
 /// The series that `/status/tsdb` counts are those of so many milliseconds before now, which is about what a head holds.
 const HEAD: i64 = 3 * 3_600_000;
@@ -91,7 +89,7 @@ impl Api {
         let counted = tokio::task::spawn_blocking(move || {
             let mut counts = Counts::default();
             labels.iter().for_each(|labels| counts.add(labels.as_ref().iter()));
-            counts.shown(limit, range)
+            shown(counts.finish(limit, range))
         });
         let data = counted.await.map_err(|why| Fault::new(Kind::Internal, why.to_string()))?;
         Ok(Answer::partial(Data::Json(data), warnings))
@@ -114,99 +112,28 @@ impl Api {
     }
 }
 
-/// How many series have a value of a label.
-type Values = HashMap<Vec<u8>, usize>;
-
-/// Series and values by name of metric and label.
-#[derive(Debug, Default)]
-struct Counts {
-    series: usize,
-    metrics: HashMap<Vec<u8>, usize>,
-    /// By label its values, each with its series.
-    labels: HashMap<Vec<u8>, Values>,
-}
-
-impl Counts {
-    fn add<'a>(&mut self, labels: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
-        self.series += 1;
-        for (name, value) in labels {
-            if name == METRIC_NAME {
-                *entry(&mut self.metrics, value) += 1;
-            }
-            *entry(entry(&mut self.labels, name), value) += 1;
-        }
-    }
-
-    fn shown(self, limit: usize, range: TimeRange) -> Value {
-        // A value is kept once for each label that has it.
-        let bytes: fn(&Values) -> usize = |values| values.keys().map(Vec::len).sum();
-        let by_label = |measure: fn(&Values) -> usize| {
-            top(self.labels.iter().map(|(name, values)| (lossy(name), measure(values))), limit)
-        };
-        let pairs = self.labels.iter().flat_map(|(name, values)| {
-            values.iter().map(move |(value, count)| (format!("{}={}", lossy(name), lossy(value)), *count))
-        });
-        json!({
-            "headStats": {
-                "numSeries": self.series,
-                "numLabelPairs": self.labels.values().map(HashMap::len).sum::<usize>(),
-                "chunkCount": 0,
-                "minTime": range.min,
-                "maxTime": range.max,
-            },
-            "seriesCountByMetricName": top(self.metrics.iter().map(|(name, count)| (lossy(name), *count)), limit),
-            "labelValueCountByLabelName": by_label(Values::len),
-            "memoryInBytesByLabelName": by_label(bytes),
-            "seriesCountByLabelValuePair": top(pairs, limit),
-        })
-    }
-}
-
-fn entry<'a, V: Default>(map: &'a mut HashMap<Vec<u8>, V>, key: &[u8]) -> &'a mut V {
-    if !map.contains_key(key) {
-        map.insert(key.to_vec(), V::default());
-    }
-    map.entry(key.to_vec()).or_default()
-}
-
-fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// The rows with the highest numbers, of equal ones the first names.
-fn top(rows: impl Iterator<Item = (String, usize)>, limit: usize) -> Vec<Value> {
-    let mut rows: Vec<(String, usize)> = rows.collect();
-    let order = |a: &(String, usize), b: &(String, usize)| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0));
-    if rows.len() > limit {
-        rows.select_nth_unstable_by(limit, order);
-        rows.truncate(limit);
-    }
-    rows.sort_by(order);
-    rows.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
+/// As Prometheus shows it.
+fn shown(statistics: Statistics) -> Value {
+    let rows = |rows: Vec<Row>| -> Vec<Value> {
+        rows.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
+    };
+    json!({
+        "headStats": {
+            "numSeries": statistics.series,
+            "numLabelPairs": statistics.label_pairs,
+            "chunkCount": statistics.chunks,
+            "minTime": statistics.range.min,
+            "maxTime": statistics.range.max,
+        },
+        "seriesCountByMetricName": rows(statistics.by_metric),
+        "labelValueCountByLabelName": rows(statistics.values_by_label),
+        "memoryInBytesByLabelName": rows(statistics.bytes_by_label),
+        "seriesCountByLabelValuePair": rows(statistics.by_label),
+    })
 }
 
 /// A time as dates are written.
 pub(super) fn rfc3339(ms: i64) -> String {
     let date = chrono::DateTime::<chrono::Utc>::from_timestamp_millis(ms).unwrap_or_default();
     date.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_has_most() {
-        let mut counts = Counts::default();
-        for (metric, pod) in [("up", "a"), ("up", "b"), ("cpu", "a")] {
-            counts.add([(METRIC_NAME, metric.as_bytes()), (b"pod", pod.as_bytes())].into_iter());
-        }
-        let shown = counts.shown(1, TimeRange::new(1, 2));
-        assert_eq!(shown["headStats"]["numSeries"], 3);
-        assert_eq!(shown["headStats"]["numLabelPairs"], 4);
-        assert_eq!(shown["seriesCountByMetricName"], json!([{"name": "up", "value": 2}]));
-        assert_eq!(shown["labelValueCountByLabelName"], json!([{"name": "__name__", "value": 2}]));
-        assert_eq!(shown["memoryInBytesByLabelName"], json!([{"name": "__name__", "value": 5}]));
-        assert_eq!(shown["seriesCountByLabelValuePair"], json!([{"name": "__name__=up", "value": 2}]));
-    }
 }

@@ -13,19 +13,21 @@ mod hidden;
 mod labels;
 mod parts;
 mod series;
+mod statistics;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sarsen_block::{Matcher, TimeRange};
+use sarsen_block::{Labels, Matcher, TimeRange};
 use sarsen_bucket::{Bucket, Budget, Ceiling, Exceeded, Limits};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ExemplarsAnswer, ExemplarsQuery, Frame, FrameSender, LabelsAnswer, LabelsQuery, SeriesQuery, Store,
-    StoreError, StoreInfo,
+    ExemplarsAnswer, ExemplarsQuery, Frame, FrameSender, LabelsAnswer, LabelsQuery, SeriesQuery, Statistics,
+    StatisticsQuery, Store, StoreError, StoreInfo,
 };
 use crate::receive::Receiver;
 use hidden::Hidden;
@@ -103,6 +105,16 @@ impl LocalStore {
         Ok(Choice::of(tenants, matchers, range))
     }
 
+    /// The tenants whose external labels all these matchers accept.
+    fn choose_external(&self, matchers: &[Matcher]) -> Result<Choice, StoreError> {
+        let mut choice = self.choose(&[], TimeRange::ALL)?;
+        let accepts = |labels: &Labels| {
+            matchers.iter().all(|one| one.matches(labels.get(one.name()).unwrap_or_default()))
+        };
+        choice.parts.retain(|part| accepts(&part.labels));
+        Ok(choice)
+    }
+
     async fn send_series(
         &self,
         query: Arc<SeriesQuery>,
@@ -172,6 +184,7 @@ impl Store for LocalStore {
         let mut info = StoreInfo { ready, ..StoreInfo::empty("receive") };
         // Of all times, as Thanos' receiver says it.
         info.exemplars = Some(TimeRange::new(0, 0));
+        info.statistics = true;
         for tenant in tenants.unwrap_or_default() {
             let oldest = tenant.db.as_ref().ok().and_then(|db| db.oldest_time());
             // New samples may come at any time, and be of any time from the oldest on.
@@ -210,6 +223,11 @@ impl Store for LocalStore {
             Ok(ExemplarsAnswer { series, warnings: Vec::new() })
         })
         .await?
+    }
+
+    async fn statistics(&self, query: StatisticsQuery) -> Result<BTreeMap<String, Statistics>, StoreError> {
+        let own = self.clone();
+        self.step(move || statistics::of(own.choose_external(&query.matchers)?, &query)).await?
     }
 }
 

@@ -3,7 +3,7 @@
 //! Every request goes to all of them, and their streams of series are [joined](join_streams). A store that cannot answer is told of in
 //! a warning, unless the caller wants all or nothing, or the fault is the caller's own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,8 +12,8 @@ use sarsen_block::TimeRange;
 use tokio::task::JoinSet;
 
 use super::{
-    ExemplarsAnswer, ExemplarsQuery, Frame, FrameSender, LabelsAnswer, LabelsQuery, SeriesQuery, Store,
-    StoreError, StoreInfo, Warnings, frames, join_streams,
+    ExemplarsAnswer, ExemplarsQuery, Frame, FrameSender, LabelsAnswer, LabelsQuery, SeriesQuery, Statistics,
+    StatisticsQuery, Store, StoreError, StoreInfo, Warnings, frames, join_streams,
 };
 
 /// How much of one store's answer may wait, in bytes.
@@ -84,6 +84,7 @@ impl Store for MergedStore {
         for info in self.stores.iter().map(|store| store.info()) {
             // Which services there are is asked before anybody is ready.
             all.exemplars = all.exemplars.or(info.exemplars);
+            all.statistics |= info.statistics;
             if !info.ready {
                 continue;
             }
@@ -150,6 +151,14 @@ impl Store for MergedStore {
             all.warnings.extend(answer.warnings);
         }
         all.series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(all)
+    }
+
+    async fn statistics(&self, query: StatisticsQuery) -> Result<BTreeMap<String, Statistics>, StoreError> {
+        let mut all = BTreeMap::new();
+        for store in &self.stores {
+            all.extend(store.statistics(query.clone()).await?);
+        }
         Ok(all)
     }
 }

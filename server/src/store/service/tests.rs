@@ -1,6 +1,6 @@
 //! The services over real sockets, in front of a store that says what it is told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use axum::Router;
@@ -22,13 +22,14 @@ use self::client::thanos::exemplars_client::ExemplarsClient;
 use self::client::thanos::info::info_client::InfoClient;
 use self::client::thanos::label_matcher::Type;
 use self::client::thanos::series_response::Result as Answer;
+use self::client::thanos::status_client::StatusClient;
 use self::client::thanos::store_client::StoreClient;
 use super::*;
 use crate::metrics::Registry;
 use crate::net::{ServeOptions, bind, serve};
 use crate::store::{
-    ChunkParts, ExemplarOut, ExemplarsAnswer, ExemplarsQuery, Frame, FrameSender, LabelsQuery, SeriesQuery,
-    Shard, StoreChunk, StoreSeries,
+    ChunkParts, Counts, ExemplarOut, ExemplarsAnswer, ExemplarsQuery, Frame, FrameSender, LabelsQuery,
+    SeriesQuery, Shard, StoreChunk, StoreSeries,
 };
 
 #[path = "../../../tests/storeapi_client/mod.rs"]
@@ -64,6 +65,7 @@ impl Default for Fake {
             range: TimeRange::new(-5, 5),
             tsdb_infos: vec![(label("a"), TimeRange::new(-5, 0)), (label("b"), TimeRange::new(1, 5))],
             exemplars: Some(TimeRange::new(2, 3)),
+            statistics: true,
         };
         Self { info, frames: Vec::new(), outcome: Ok(()), asked: Default::default(), gone: Notify::new() }
     }
@@ -111,6 +113,16 @@ impl Store for Fake {
             b"busy" => Err(StoreError::Exhausted("too much".to_owned())),
             _ => Ok(LabelsAnswer { values: vec![name], ..Default::default() }),
         }
+    }
+
+    async fn statistics(&self, query: StatisticsQuery) -> Result<BTreeMap<String, Statistics>, StoreError> {
+        self.asked.lock().push(format!("{query:?}"));
+        let mut counts = Counts::default();
+        for pod in [&b"a"[..], b"b"] {
+            counts.add([(&b"__name__"[..], &b"up"[..]), (b"pod", pod)].into_iter());
+        }
+        let found = counts.finish(query.limit, TimeRange::new(1, 2));
+        Ok(query.tenant.into_iter().map(|tenant| (tenant, found.clone())).collect())
     }
 
     async fn exemplars(&self, query: ExemplarsQuery) -> Result<ExemplarsAnswer, StoreError> {
@@ -358,12 +370,43 @@ async fn a_store_says_what_it_has_once_it_is_ready() {
     assert_eq!((known.tsdb_infos[1].min_time, known.tsdb_infos[1].max_time), (1, 5));
     assert_eq!(info.exemplars, Some(thanos::info::ExemplarsInfo { min_time: 2, max_time: 3 }));
     assert_eq!((info.rules, info.targets, info.query), (None, None, None));
+    assert!(info.status.is_some());
 
     let early = StoreInfo { ready: false, ..Fake::default().info };
     let server = Running::start(Fake { info: early, ..Default::default() }).await;
     let refused =
         InfoClient::new(server.channel().await).info(thanos::info::InfoRequest {}).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn statistics_of_a_tenant() {
+    let server = Running::start(Fake::default()).await;
+    let mut client = StatusClient::new(server.channel().await);
+    let matcher = thanos::LabelMatcher { r#type: 0, name: "region".into(), value: "eu".into() };
+    let asked = thanos::TsdbStatisticsRequest {
+        tenant: "a".to_owned(),
+        limit: 3,
+        matchers: vec![matcher],
+        ..Default::default()
+    };
+    let mut stream = client.tsdb_statistics(asked).await.unwrap().into_inner();
+    let Some(thanos::tsdb_statistics_response::Result::Statistics(found)) =
+        stream.message().await.unwrap().unwrap().result
+    else {
+        unreachable!()
+    };
+    let entry = &found.statistics["a"];
+    let head = entry.head_statistics.as_ref().unwrap();
+    assert_eq!((head.num_series, head.num_label_pairs, head.chunk_count), (2, 3, 0));
+    assert_eq!((head.min_time, head.max_time), (1, 2));
+    let row = |name: &str, value| vec![thanos::Statistic { name: name.to_owned(), value }];
+    assert_eq!(entry.series_count_by_metric_name, row("up", 2));
+    assert_eq!(entry.label_value_count_by_label_name[0].name, "pod");
+    assert_eq!(entry.series_count_by_label_value_pair[0], row("__name__=up", 2)[0]);
+    assert_eq!(stream.message().await.unwrap(), None);
+    let asked = server.store.asked.lock()[0].clone();
+    assert!(asked.contains("limit: 3") && asked.contains("region"), "{asked}");
 }
 
 #[tokio::test]

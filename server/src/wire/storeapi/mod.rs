@@ -18,6 +18,6 @@ pub(crate) use codec::{FromWire, ToWire};
 pub(crate) use message::SeriesMessage;
 pub use read::frames_in;
 pub use request::accepted_as;
-#[cfg(feature = "query")]
-pub(crate) use request::matchers_from;
-pub(crate) use request::{Call, exemplars_query, label_names_query, label_values_query, series_query};
+pub(crate) use request::{
+    Call, exemplars_query, label_names_query, label_values_query, matchers_from, series_query,
+};

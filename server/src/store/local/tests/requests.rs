@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{LocalLimits, Node, Written, ask, body, series};
 use crate::store::{
-    ChunkParts, ExemplarsQuery, Frame, LabelsQuery, SeriesQuery, Store as _, StoreError, StoreSeries, frames,
-    selectors_of,
+    ChunkParts, ExemplarsQuery, Frame, LabelsQuery, SeriesQuery, StatisticsQuery, Store as _, StoreError,
+    StoreSeries, frames, selectors_of,
 };
 
 fn everything() -> SeriesQuery {
@@ -51,6 +51,30 @@ async fn nothing_is_told_before_it_is_ready() {
     assert_eq!(ask(&node.store, everything()).await, (Vec::new(), Ok(())));
     node.receiver.refuse_writes();
     assert!(matches!(ask(&node.store, everything()).await.1, Err(StoreError::Unavailable(_))));
+    node.receiver.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn statistics_are_of_the_tenants_that_are_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path(), None, |_| {}).await;
+    let up: Written<'_> = (&[("__name__", "up"), ("pod", "a")], &[(1_000, 1.0), (3_000, 1.0)]);
+    let other: Written<'_> = (&[("__name__", "up"), ("pod", "b")], &[(2_000, 1.0)]);
+    assert!(node.write("a", body(&[up, other])).await.is_success());
+    assert!(node.write("b", body(&[up])).await.is_success());
+    let all = StatisticsQuery { limit: 10, ..StatisticsQuery::default() };
+    let found = node.store.statistics(all.clone()).await.unwrap();
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["a", "b"]);
+    let one = &found["a"];
+    assert_eq!((one.series, one.label_pairs, one.chunks), (2, 3, 2));
+    assert_eq!(one.range, TimeRange::new(1_000, 3_000));
+    assert_eq!(one.by_metric, [("up".to_owned(), 2)]);
+    assert_eq!(one.values_by_label[0], ("pod".to_owned(), 2));
+    let of = StatisticsQuery { tenant: Some("b".to_owned()), ..all.clone() };
+    assert_eq!(node.store.statistics(of).await.unwrap().into_keys().collect::<Vec<_>>(), ["b"]);
+    let elsewhere = StatisticsQuery { matchers: vec![Matcher::equal("region", "us")], ..all };
+    assert!(node.store.statistics(elsewhere).await.unwrap().is_empty());
+    assert!(node.store.info().statistics);
     node.receiver.stop().await.unwrap();
 }
 
