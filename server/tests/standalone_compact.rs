@@ -46,7 +46,8 @@ async fn blocks_grow_in_its_own_bucket() {
     let dir = tempfile::tempdir().unwrap();
     let arguments = ["--no-self-scrape", "--consistency-delay=0s", "--wait-interval=1s"];
     let node = Node::standalone(dir.path(), &arguments).await;
-    fill(&node, now_ms() / (8 * HOUR) * 8 * HOUR - 24 * HOUR).await;
+    // Of one range of two days, so that 8 h is where merging ends.
+    fill(&node, (now_ms() - 24 * HOUR) / (48 * HOUR) * 48 * HOUR).await;
     let bucket = dir.path().join("data/bucket");
     node.wait_until("merged", async || hours(&bucket, 0).starts_with(&[8, 8])).await;
     let page = reqwest::get(format!("{}/blocks", node.admin)).await.unwrap().text().await.unwrap();
