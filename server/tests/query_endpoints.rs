@@ -134,3 +134,43 @@ async fn two_tenants_see_nothing_of_each_other() {
         assert!(!answer.contains(&other), "{answer}");
     }
 }
+
+#[tokio::test]
+async fn an_endpoint_under_mutual_tls_answers_those_that_have_a_certificate() {
+    let (dir, data) = (tempfile::tempdir().unwrap(), Data::new());
+    let bucket = dir.path().join("bucket");
+    data.write_blocks(TimeRange::ALL, |_| bucket.clone());
+    let flag = |flag: &str, name: &str| {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/tls").join(name);
+        format!("--{flag}={}", file.display())
+    };
+    let server = [
+        flag("grpc-server-tls-cert", "server.pem"),
+        flag("grpc-server-tls-key", "server-key.pem"),
+        flag("grpc-server-tls-client-ca", "ca.pem"),
+    ];
+    let server: Vec<&str> = server.iter().map(String::as_str).collect();
+    let gateway = Node::store(dir.path(), &blocks::directory(&bucket), &server).await;
+    let ca = flag("grpc-client-tls-ca", "ca.pem");
+    let own = [flag("grpc-client-tls-cert", "client.pem"), flag("grpc-client-tls-key", "client-key.pem")];
+    let secure = ["--grpc-client-tls-secure", &ca];
+    let known = [&secure[..], &[&own[0], &own[1], "--grpc-compression=snappy"]].concat();
+    let node = Node::query(dir.path(), &[&gateway.grpc], &known).await;
+    let asked = [("query", "count(up)"), ("time", AT)];
+    let mut answer = Json::Null;
+    node.wait_until("answered", async || {
+        answer = get(&node, "/api/v1/query", &asked).await;
+        answer["data"]["result"][0].is_object()
+    })
+    .await;
+    assert_eq!(answer["warnings"], Json::Null, "{answer}");
+    // Without a certificate, with another server's name, and without TLS: nobody is let in.
+    let misnamed = [&known[..], &["--grpc-client-server-name=elsewhere"]].concat();
+    for (what, stranger) in [("no certificate", &secure[..]), ("name", &misnamed), ("plain", &[])] {
+        let strict = format!("--endpoint-strict={}", gateway.grpc);
+        let node = Node::query(dir.path(), &[], &[&[strict.as_str()], stranger].concat()).await;
+        let answer = get(&node, "/api/v1/query", &asked).await;
+        assert_eq!(answer["data"]["result"], serde_json::json!([]), "{what}: {answer}");
+        assert!(answer["warnings"][0].is_string(), "{what}: {answer}");
+    }
+}
