@@ -147,7 +147,7 @@ async fn standalone_ships_to_its_directory_and_sees_itself() {
     let dir = tempfile::tempdir().unwrap();
     let node = Node::standalone(dir.path(), &["--receive.flush-on-stop"]).await;
     send(&node, "/api/v1/write", 204).await;
-    let page = reqwest::get(&node.admin).await.unwrap().text().await.unwrap();
+    let page = reqwest::get(format!("{}/tenants", node.admin)).await.unwrap().text().await.unwrap();
     assert!(page.contains("team-a"), "{page}");
     let own = "prometheus_tsdb_head_series{tenant=\"default-tenant\"}";
     node.wait_until("scraped", async || node.metric(own).await.is_some_and(|series| series > 10.0)).await;
