@@ -45,6 +45,15 @@ struct Looker {
 impl Gateway {
     /// Looks at the bucket again and again until told to stop. Begins with what was seen before the last stop, if that was kept.
     pub(crate) async fn run(&self, stop: CancellationToken) {
+        // A look at a store that does not answer is given up: it holds up no stop.
+        tokio::select! {
+            () = self.look_on() => {}
+            () = stop.cancelled() => {}
+        }
+        self.0.board.change(|known| known.state = State::Stopping);
+    }
+
+    async fn look_on(&self) {
         let mut looker = self.remember().await;
         let mut due = tokio::time::Instant::now();
         loop {
@@ -61,10 +70,8 @@ impl Gateway {
                 () = tokio::time::sleep(nap.min(until_due)) => {}
                 () = self.0.probe.notified() => {}
                 () = self.0.look.notified() => due = tokio::time::Instant::now(),
-                () = stop.cancelled() => break,
             }
         }
-        self.0.board.change(|known| known.state = State::Stopping);
     }
 
     /// Waits until there is a shelf to answer from.
