@@ -55,7 +55,11 @@ impl Counts {
     pub(crate) fn add<'a>(&mut self, labels: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
         self.series += 1;
         for (name, value) in labels {
-            *entry(entry(&mut self.labels, name), value) += 1;
+            // Names and values are copied when they are new, which for most series they are not.
+            match self.labels.get_mut(name) {
+                Some(values) => count(values, value),
+                None => count(self.labels.entry(name.to_vec()).or_default(), value),
+            }
         }
     }
 
@@ -82,11 +86,11 @@ impl Counts {
     }
 }
 
-fn entry<'a, V: Default>(map: &'a mut HashMap<Vec<u8>, V>, key: &[u8]) -> &'a mut V {
-    if !map.contains_key(key) {
-        map.insert(key.to_vec(), V::default());
+fn count(values: &mut Values, value: &[u8]) {
+    match values.get_mut(value) {
+        Some(series) => *series += 1,
+        None => drop(values.insert(value.to_vec(), 1)),
     }
-    map.entry(key.to_vec()).or_default()
 }
 
 fn lossy(bytes: &[u8]) -> String {
