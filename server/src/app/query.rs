@@ -53,6 +53,9 @@ async fn serve(config: QueryConfig) -> Result<(), Failure> {
     crate::resources::prepare();
     let registry = Registry::new();
     let probe = Probe::new(&registry, "query");
+    if config.api.dialect.is_prometheus() {
+        probe.speak_as_prometheus();
+    }
     let http = HttpMetrics::of_querier(&registry);
     let patience = config.endpoints.response_timeout;
     let names = Arc::new(SystemNames::new().map_err(Failure::Run)?);

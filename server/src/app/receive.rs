@@ -125,6 +125,10 @@ async fn serve(
     let http = HttpMetrics::new(&registry);
     let receiver = build(config.role.clone(), bucket.clone(), &registry, http.clone())?;
     let company = join(bucket.as_ref(), &registry)?;
+    #[cfg(feature = "standalone")]
+    if company.standalone.is_some() {
+        probe.speak_as_prometheus();
+    }
     let local = LocalStore::new(receiver.clone(), config.store, Arc::new(LocalMetrics::new(&registry)));
     let web = ServeOptions::of(&config.http.web, config.http.grace).map_err(Failure::Usage)?;
     let write_options =

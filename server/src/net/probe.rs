@@ -1,10 +1,10 @@
 //! The three questions every role answers: `/-/healthy`, `/-/ready`, `/metrics`.
 //!
 //! Healthy begins when the listener does; ready is the role's own word. A change is logged once with its reason, and both
-//! stand in `thanos_status`. Any method is answered, as by Thanos.
+//! stand in `thanos_status`. Any method is answered, as by Thanos. The words are Thanos' too, unless the role speaks as a Prometheus server.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -24,6 +24,8 @@ struct State {
     ready: watch::Sender<bool>,
     healthy_gauge: Arc<Gauge>,
     ready_gauge: Arc<Gauge>,
+    /// Who answers, if the words are not Thanos'.
+    server: OnceLock<&'static str>,
 }
 
 impl Probe {
@@ -39,8 +41,26 @@ impl Probe {
             ready: watch::Sender::new(false),
             healthy_gauge: status.with(&["healthy", component]),
             ready_gauge: status.with(&["ready", component]),
+            server: OnceLock::new(),
         };
         Self(Arc::new(state))
+    }
+
+    /// Answers are those of a Prometheus server.
+    #[cfg(feature = "query")]
+    pub(crate) fn speak_as_prometheus(&self) {
+        // Set once, by whoever builds the role.
+        let _ = self.0.server.set("Prometheus Server");
+    }
+
+    /// What is said of a state that holds, or does not.
+    fn answer(&self, holds: bool, state: &str) -> (StatusCode, String) {
+        match (holds, self.0.server.get()) {
+            (true, None) => (StatusCode::OK, "OK".to_owned()),
+            (true, Some(server)) => (StatusCode::OK, format!("{server} is {state}.\n")),
+            (false, None) => (StatusCode::SERVICE_UNAVAILABLE, "NOT OK".to_owned()),
+            (false, Some(_)) => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable".to_owned()),
+        }
     }
 
     /// The listener is there.
@@ -83,10 +103,6 @@ impl Probe {
 
 /// The routes of probes and metrics.
 pub(crate) fn admin_routes(probe: Probe, registry: Registry) -> Router {
-    let answer = |good: bool| match good {
-        true => (StatusCode::OK, "OK"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "NOT OK"),
-    };
     let ready = probe.clone();
     let metrics = move |headers: HeaderMap| async move {
         let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
@@ -98,7 +114,7 @@ pub(crate) fn admin_routes(probe: Probe, registry: Registry) -> Router {
         }
     };
     Router::new()
-        .route("/-/healthy", any(move || async move { answer(probe.is_healthy()) }))
-        .route("/-/ready", any(move || async move { answer(ready.is_ready()) }))
+        .route("/-/healthy", any(move || async move { probe.answer(probe.is_healthy(), "Healthy") }))
+        .route("/-/ready", any(move || async move { ready.answer(ready.is_ready(), "Ready") }))
         .route("/metrics", get(metrics))
 }

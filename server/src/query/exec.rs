@@ -70,6 +70,12 @@ impl Default for ExecOptions {
     }
 }
 
+impl ExecOptions {
+    fn has_feature(&self, name: &str) -> bool {
+        self.features.iter().any(|feature| feature == name)
+    }
+}
+
 /// For which times an answer is wanted, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When {
@@ -155,7 +161,7 @@ struct Inner {
 impl Executor {
     /// Over `store`.
     pub(crate) fn new(store: Arc<dyn Store>, options: ExecOptions, metrics: QueryMetrics) -> Self {
-        let has = |name: &str| options.features.iter().any(|feature| feature == name);
+        let has = |name: &str| options.has_feature(name);
         let parse = ParseOptions {
             experimental_functions: has("promql-experimental-functions"),
             extended_range_selectors: has("promql-extended-range-selectors"),
@@ -170,6 +176,11 @@ impl Executor {
         let gate = Arc::new(Semaphore::new(options.most.clamp(1, Semaphore::MAX_PERMITS)));
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         Self(Arc::new(Inner { store, options, parse, eval, workers, gate, metrics }))
+    }
+
+    /// Whether a feature that is off by default was asked for.
+    pub(crate) fn has_feature(&self, name: &str) -> bool {
+        self.0.options.has_feature(name)
     }
 
     /// What is asked.
@@ -232,6 +243,9 @@ impl Executor {
         let queue = began.elapsed().saturating_sub(preparation);
         let place = (place, Place::new(&self.0.metrics.queries, queue));
         let left = limit.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            return Err(ExecError::failed(Kind::Timeout, "query timed out in query execution"));
+        }
         let times = Timings { queue, preparation, ..Timings::default() };
         let tenant = asked.gather.tenant.clone().unwrap_or_default();
         let outcome = self.evaluate(prepared, asked.gather, left, place).await?;

@@ -3,6 +3,7 @@
 //! A form in the body comes before the address, and the first of several values counts unless all are asked for. Texts of faults are those that
 //! the originals give; which of them a caller sees is the [`Dialect`]'s matter.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use sarsen_block::{Matcher, TimeRange};
@@ -20,11 +21,27 @@ pub(crate) const LAST: i64 = (i64::MAX / 1000 - 62_135_596_801) * 1000 + 999;
 const FIRST_TEXT: &str = "-292273086-05-16T16:47:06Z";
 const LAST_TEXT: &str = "292277025-08-18T07:12:54.999999999Z";
 
-/// A moment: milliseconds, and what is left of the nanoseconds, by which an end can be before a start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// From the year 1, at which Go's clock begins, to 1970, in seconds.
+const GO_EPOCH: i64 = 62_135_596_800;
+
+/// A moment: seconds since 1970, and nanoseconds, by which an end can be before a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moment {
     seconds: i64,
     nanos: u32,
+}
+
+impl Ord for Moment {
+    /// As Go compares: counted from its own epoch, where what lies too far in the future has wrapped to the far past.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.since_go(), self.nanos).cmp(&(other.since_go(), other.nanos))
+    }
+}
+
+impl PartialOrd for Moment {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl Moment {
@@ -44,17 +61,21 @@ impl Moment {
         Self { seconds: ms.div_euclid(1000), nanos }
     }
 
+    const fn since_go(self) -> i64 {
+        self.seconds.wrapping_add(GO_EPOCH)
+    }
+
     /// How long after `start`, in nanoseconds, held within what Go's durations can be.
     pub(crate) fn since(self, start: Self) -> i64 {
-        let nanos = (i128::from(self.seconds) - i128::from(start.seconds)) * 1_000_000_000
+        let nanos = (i128::from(self.since_go()) - i128::from(start.since_go())) * 1_000_000_000
             + i128::from(self.nanos)
             - i128::from(start.nanos);
         i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
     }
 }
 
-/// Seconds since 1970 with a fraction, or a date as in RFC 3339.
-pub(crate) fn moment(text: &str) -> Result<Moment, String> {
+/// Seconds since 1970 with a fraction, or a date as in RFC 3339; in Prometheus' dialect also the texts of the first and the last time of all.
+pub(crate) fn moment(text: &str, dialect: Dialect) -> Result<Moment, String> {
     if let Some(value) = go_float(text) {
         let whole = value.trunc();
         let nanos = ((value - whole) * 1000.0).round() / 1000.0 * 1e9;
@@ -70,8 +91,8 @@ pub(crate) fn moment(text: &str) -> Result<Moment, String> {
         return Ok(Moment { seconds: date.timestamp(), nanos: date.timestamp_subsec_nanos() });
     }
     match text {
-        FIRST_TEXT => Ok(Moment::of_ms(FIRST)),
-        LAST_TEXT => Ok(Moment::of_ms(LAST)),
+        FIRST_TEXT if dialect.is_prometheus() => Ok(Moment::of_ms(FIRST)),
+        LAST_TEXT if dialect.is_prometheus() => Ok(Moment::of_ms(LAST)),
         _ => Err(format!("cannot parse {} to a valid timestamp", quoted(text))),
     }
 }
@@ -110,8 +131,11 @@ fn go_float(text: &str) -> Option<f64> {
     if let Some(hex) = unsigned.strip_prefix("0x").or_else(|| unsigned.strip_prefix("0X")) {
         return hex_float(hex).map(|value| if negative { -value } else { value });
     }
-    let is_plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
-    text.parse().ok().filter(|value: &f64| is_plain && value.is_finite())
+    let is_plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b"+-.eE_".contains(&b));
+    // Underscores stand between two digits, and mean nothing.
+    let digit = |at: Option<usize>| at.and_then(|at| text.as_bytes().get(at)).is_some_and(u8::is_ascii_digit);
+    let spaced = text.match_indices('_').all(|(at, _)| digit(at.checked_sub(1)) && digit(Some(at + 1)));
+    text.replace('_', "").parse().ok().filter(|value: &f64| is_plain && spaced && value.is_finite())
 }
 
 /// `1.8p3`: hexadecimal digits and a power of two, which must be there.
@@ -151,12 +175,14 @@ pub(crate) fn fields(text: &[u8]) -> Pairs {
     let read = |pair: &[u8]| {
         let at = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
         let (name, value) = pair.split_at(at);
-        (unescaped(name), unescaped(value.strip_prefix(b"=").unwrap_or(value)))
+        let text = |part| String::from_utf8_lossy(&unescaped(part)).into_owned();
+        (text(name), text(value.strip_prefix(b"=").unwrap_or(value)))
     };
     pairs.map(read).collect()
 }
 
-fn unescaped(text: &[u8]) -> String {
+/// What stands behind `%20` and `+`.
+pub(crate) fn unescaped(text: &[u8]) -> Vec<u8> {
     let digit = |byte: Option<&u8>| byte.and_then(|&byte| char::from(byte).to_digit(16));
     let (mut out, mut at) = (Vec::with_capacity(text.len()), 0);
     while let Some(&byte) = text.get(at) {
@@ -170,7 +196,7 @@ fn unescaped(text: &[u8]) -> String {
         }
         at += 1;
     }
-    String::from_utf8_lossy(&out).into_owned()
+    out
 }
 
 /// The fields of a request, those of a form first, with the dialect that decides how faults are told.
@@ -204,16 +230,15 @@ impl Params {
 
     /// A time that must be there.
     pub(crate) fn time(&self, name: &str) -> Result<Moment, Fault> {
-        moment(self.text(name)).map_err(|why| self.fault(name, &why))
+        moment(self.text(name), self.dialect).map_err(|why| self.fault(name, &why))
     }
 
     /// A time that may be left out.
     pub(crate) fn time_or(&self, name: &str, otherwise: Moment) -> Result<Moment, Fault> {
         match self.first(name) {
             None => Ok(otherwise),
-            Some(text) => {
-                moment(text).map_err(|why| Fault::new(Kind::BadData, self.dialect.time_value(name, &why)))
-            }
+            Some(text) => moment(text, self.dialect)
+                .map_err(|why| Fault::new(Kind::BadData, self.dialect.time_value(name, &why))),
         }
     }
 
@@ -224,10 +249,15 @@ impl Params {
         } else {
             (now.saturating_sub(i64::try_from(default.as_millis()).unwrap_or(i64::MAX)), now)
         };
-        let start = self.time_or("start", Moment::of_ms(first))?;
-        let end = self.time_or("end", Moment::of_ms(last))?;
+        // Thanos wraps these faults once more, and tells it.
+        let wrapped = |fault: Fault| match self.dialect {
+            Dialect::Prometheus => fault,
+            Dialect::Thanos => Fault { why: format!("{}: {}", fault.kind.name(), fault.why), ..fault },
+        };
+        let start = self.time_or("start", Moment::of_ms(first)).map_err(wrapped)?;
+        let end = self.time_or("end", Moment::of_ms(last)).map_err(wrapped)?;
         if end < start && !self.dialect.is_prometheus() {
-            return Err(Fault::new(Kind::BadData, "end timestamp must not be before start time"));
+            return Err(wrapped(Fault::bad("end timestamp must not be before start time")));
         }
         Ok(TimeRange::new(start.ms(), end.ms()))
     }
@@ -275,7 +305,8 @@ impl Params {
             Dialect::Thanos => format!("'lookback_delta' parameter: {why}"),
         };
         let nanos = nanos(text).map_err(|why| Fault::new(Kind::BadData, fault(why)))?;
-        Ok(Some(nanos / 1_000_000).filter(|&ms| ms > 0))
+        // The engine's clock has milliseconds; what is less than one looks back to the very moment alone.
+        Ok((nanos > 0).then(|| (nanos / 1_000_000).max(1)))
     }
 
     /// The selectors of `match[]`, each with at least one matcher that refuses the empty text; in Thanos' dialect that is left to the stores.
@@ -310,14 +341,23 @@ mod tests {
             ("2023-11-14T23:30:00+01:00", 1_700_001_000_000),
             ("9223372036854775807", 0),
             ("0x1p4", 16_000),
+            ("1_000", 1_000_000),
             (FIRST_TEXT, FIRST),
             (LAST_TEXT, LAST),
         ] {
-            assert_eq!(moment(text).map(Moment::ms), Ok(ms), "{text}");
+            assert_eq!(moment(text, Dialect::Prometheus).map(Moment::ms), Ok(ms), "{text}");
         }
-        assert_eq!(moment(FIRST_TEXT).map(Moment::grid_ms), Ok(6_795_364_580_679));
-        for bad in ["", "abc", "1e400", "1_0", " 1", "2023-11-14", "2023-11-14 22:30:00Z", "0x10"] {
-            assert!(moment(bad).is_err(), "{bad}");
+        let read = |text| moment(text, Dialect::Prometheus);
+        assert_eq!(read(FIRST_TEXT).map(Moment::grid_ms), Ok(6_795_364_580_679));
+        for bad in
+            ["", "abc", "1e400", "_10", "1__0", "1_.5", " 1", "2023-11-14", "2023-11-14 22:30:00Z", "0x10"]
+        {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        assert!(moment(FIRST_TEXT, Dialect::Thanos).is_err());
+        // What is no number lies before all times, as Go's clock has it.
+        for odd in ["NaN", "Inf", "-Inf"] {
+            assert!(read(odd) < read("-5"), "{odd}");
         }
         assert_eq!((FIRST, LAST), (-9_223_309_901_257_974_000, 9_223_309_901_257_974_999));
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sarsen_block::{Labels, Matcher, TimeRange};
+use sarsen_promql::ast::ExprKind;
 use serde_json::Value;
 
 use super::answer::{Answer, Data};
@@ -28,13 +29,13 @@ impl Api {
 
     /// `/label/<name>/values`.
     pub(super) async fn label_values(&self, ask: Ask) -> Result<Answer, Fault> {
-        let name = match ask.name.strip_prefix("U__").filter(|_| ask.params.dialect.is_prometheus()) {
-            Some(escaped) => unescaped(escaped).unwrap_or_else(|| ask.name.clone()),
-            None => ask.name.clone(),
+        let Ok(name) = std::str::from_utf8(&ask.name) else {
+            return Err(Fault::bad(format!("invalid label name: \"{}\"", ask.name.escape_ascii())));
         };
-        if name.is_empty() {
-            return Err(Fault::bad("invalid label name: \"\""));
-        }
+        let name = match name.strip_prefix("U__").filter(|_| ask.params.dialect.is_prometheus()) {
+            Some(escaped) => unescaped(escaped).unwrap_or_else(|| name.to_owned()),
+            None => name.to_owned(),
+        };
         self.listed(&ask, Some(Bytes::from(name))).await
     }
 
@@ -118,9 +119,19 @@ impl Api {
 
     /// The sets of matchers of `storeMatch[]`.
     pub(super) fn store_matchers(&self, ask: &Ask) -> Result<Vec<Vec<Matcher>>, Fault> {
-        let read =
-            |text: &str| sarsen_promql::parse_selector(text).map_err(|why| Fault::bad(why.to_string()));
-        ask.params.all("storeMatch[]").map(read).collect()
+        self.selectors(ask, "storeMatch[]")
+    }
+
+    /// Selectors as Thanos reads them: each is parsed as a query, which must be a selector and nothing else.
+    pub(super) fn selectors(&self, ask: &Ask, name: &str) -> Result<Vec<Vec<Matcher>>, Fault> {
+        let read = |text: &str| match self.0.executor.parse(text).map_err(Fault::bad)?.kind {
+            ExprKind::Vector(selector) => Ok(selector.matchers),
+            other => Err(Fault::bad(format!(
+                "expected type *parser.VectorSelector, got *parser.{}",
+                name_in_go(&other)
+            ))),
+        };
+        ask.params.all(name).map(read).collect()
     }
 
     /// The labels that tell replicas apart in this request, sorted; none if replicas are wanted as they are.
@@ -149,6 +160,22 @@ fn answer(data: Data, mut warnings: Vec<String>, cut: bool) -> Answer {
         answer.warnings.push(TRUNCATED.to_owned());
     }
     answer
+}
+
+/// What Prometheus' own parser calls a part of a query, which Thanos tells.
+fn name_in_go(kind: &ExprKind) -> &'static str {
+    match kind {
+        ExprKind::Number(_) => "NumberLiteral",
+        ExprKind::String(_) => "StringLiteral",
+        ExprKind::Vector(_) => "VectorSelector",
+        ExprKind::Matrix(_) => "MatrixSelector",
+        ExprKind::Subquery(_) => "SubqueryExpr",
+        ExprKind::Call(_) => "Call",
+        ExprKind::Aggregate(_) => "AggregateExpr",
+        ExprKind::Binary(_) => "BinaryExpr",
+        ExprKind::Unary { .. } => "UnaryExpr",
+        ExprKind::Paren(_) => "ParenExpr",
+    }
 }
 
 /// One more than wanted tells whether there are more.

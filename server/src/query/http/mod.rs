@@ -7,6 +7,7 @@ mod answer;
 mod labels;
 mod others;
 mod queries;
+mod rule_pages;
 mod status;
 mod tenancy;
 
@@ -29,7 +30,7 @@ pub(crate) use self::tenancy::{Tenancy, hold};
 use super::dialect::Dialect;
 use super::exec::Executor;
 use super::fault::Fault;
-use super::params::{Pairs, Params, fields};
+use super::params::{Pairs, Params, fields, unescaped};
 use super::surroundings::Surroundings;
 use crate::clock;
 use crate::metrics::{HttpMetrics, Request as Seen};
@@ -98,8 +99,8 @@ struct Ask {
     params: Params,
     /// Whose it is.
     tenant: String,
-    /// The last but one part of the path: whose values are asked for.
-    name: String,
+    /// The last but one part of the path: whose values are asked for. Bytes, because escapes may make any.
+    name: Vec<u8>,
 }
 
 type Done = Pin<Box<dyn Future<Output = Result<Answer, Fault>> + Send>>;
@@ -180,11 +181,10 @@ impl Api {
         }
         let api = self.clone();
         let other = any(move |request: Request| async move {
-            let response = match *request.method() {
-                Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
-                _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
-            };
-            api.dressed(request.headers(), response)
+            match *request.method() {
+                Method::OPTIONS => api.dressed(request.headers(), StatusCode::NO_CONTENT.into_response()),
+                _ => nowhere().await,
+            }
         });
         router.route(&format!("{prefix}/api/v1/{{*rest}}"), other)
     }
@@ -197,13 +197,22 @@ impl Api {
             Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
             Method::GET => self.counted(path, request).await,
             Method::POST if path.post => self.counted(path, request).await,
-            _ => text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n"),
+            _ => {
+                let allowed = if path.post { "GET, OPTIONS, POST" } else { "GET, OPTIONS" };
+                let refused = text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n");
+                return ([(header::ALLOW, allowed)], refused).into_response();
+            }
         };
         self.dressed(&headers, response)
     }
 
     async fn counted(&self, path: &Path, request: Request) -> Response {
         let began = clock::moment();
+        let name = unescaped_path(request.uri().path().rsplit('/').nth(1).unwrap_or_default());
+        if name.is_empty() || name.contains(&b'/') {
+            // Decoded, this is another path, which nobody serves.
+            return nowhere().await;
+        }
         let (method, headers) = (request.method().clone(), request.headers().clone());
         let dialect = self.0.settings.dialect;
         let (tenant, tenant_fault) = match self.0.settings.tenancy.tenant_of(&headers) {
@@ -213,11 +222,9 @@ impl Api {
         let seen = self.0.http.begun(path.handler, method.as_str(), &tenant);
         let bytes = request.headers().get(header::CONTENT_LENGTH);
         let bytes = bytes.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or_default();
-        let name = request.uri().path().rsplit('/').nth(1).unwrap_or_default().to_owned();
         let answer = match (tenant_fault, read_fields(request).await) {
             (Some(fault), _) | (None, Err(fault)) => Err(fault),
             (None, Ok(fields)) => {
-                let name = fields_of_path(&name);
                 let ask = Ask { params: Params { dialect, fields }, tenant: tenant.clone(), name };
                 (path.act)(self.clone(), ask).await
             }
@@ -263,7 +270,10 @@ impl Api {
 impl Ask {
     /// Sets of matchers, held to the tenant if that is enforced: without any, to the tenant's series.
     fn held_selectors(&self, api: &Api) -> Result<Vec<Vec<Matcher>>, Fault> {
-        let mut selectors = self.params.selectors("match[]")?;
+        let mut selectors = match self.params.dialect {
+            Dialect::Prometheus => self.params.selectors("match[]")?,
+            Dialect::Thanos => api.selectors(self, "match[]")?,
+        };
         if let Some(matcher) = api.0.settings.tenancy.enforced(&self.tenant) {
             if selectors.is_empty() {
                 selectors.push(Vec::new());
@@ -290,9 +300,8 @@ async fn read_fields(request: Request) -> Result<Pairs, Fault> {
 }
 
 /// A part of a path without its escapes; a plus is a plus there.
-fn fields_of_path(part: &str) -> String {
-    let escaped = part.replace('+', "%2B");
-    fields(escaped.as_bytes()).into_iter().next().map(|(name, _)| name).unwrap_or_default()
+fn unescaped_path(part: &str) -> Vec<u8> {
+    unescaped(part.replace('+', "%2B").as_bytes())
 }
 
 /// What is answered on paths that nobody serves.

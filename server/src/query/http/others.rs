@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Data};
 use super::labels::refused;
+use super::rule_pages::RulePage;
 use super::{Api, Ask, tenancy};
 use crate::query::dialect::Kind;
 use crate::query::fault::Fault;
@@ -22,10 +23,15 @@ impl Api {
         if end < start && ask.params.dialect.is_prometheus() {
             return Err(Fault::bad("end timestamp must not be before start timestamp"));
         }
-        let expr = self.0.executor.parse(ask.params.text("query")).map_err(Fault::bad)?;
+        let thanos = !ask.params.dialect.is_prometheus();
+        let expr = self.0.executor.parse(ask.params.text("query")).map_err(|why| match thanos {
+            // Thanos parses where it asks the stores, so that to it the fault is an inner one.
+            true => Fault::new(Kind::Internal, format!("retrieving exemplars: proxy Exemplars: {why}")),
+            false => Fault::bad(why),
+        })?;
         let mut selectors: Vec<_> = expr.selectors().into_iter().map(<[_]>::to_vec).collect();
         if selectors.is_empty() {
-            return Ok(Answer::of(Data::Nothing));
+            return Ok(Answer::of(if thanos { Data::Json(json!([])) } else { Data::Nothing }));
         }
         if let Some(matcher) = self.0.settings.tenancy.enforced(&ask.tenant) {
             selectors.iter_mut().for_each(|selector| tenancy::hold(selector, &matcher));
@@ -77,9 +83,18 @@ impl Api {
             return Err(if ask.params.dialect.is_prometheus() { prometheus } else { Fault::bad(why) });
         }
         ask.params.selectors("match[]")?;
+        let page = match ask.params.dialect.is_prometheus() {
+            true => RulePage::of(&ask)?,
+            false => RulePage::default(),
+        };
         let kind = if kind == "all" { String::new() } else { kind };
         let (groups, warnings) = self.rule_groups(&ask, kind).await?;
-        Ok(Answer::partial(Data::Json(json!({"groups": groups})), warnings))
+        let (groups, next) = page.cut(groups);
+        let mut data = json!({"groups": groups});
+        if let Some(next) = next {
+            data["groupNextToken"] = json!(next);
+        }
+        Ok(Answer::partial(Data::Json(data), warnings))
     }
 
     /// `/alerts`.
@@ -149,7 +164,9 @@ impl Api {
         }
         let mut data = json!({"activeTargets": active, "droppedTargets": dropped});
         if ask.params.dialect.is_prometheus() {
-            data["droppedTargetCounts"] = json!({});
+            let counted =
+                matches!(ask.params.text("state").to_ascii_lowercase().as_str(), "" | "any" | "dropped");
+            data["droppedTargetCounts"] = if counted { json!({}) } else { Value::Null };
         }
         Ok(Answer::partial(Data::Json(data), found.warnings))
     }

@@ -181,7 +181,8 @@ impl Api {
         })?;
         let mut more = String::new();
         if !stats.is_empty() {
-            more.push_str(&format!(",\"stats\":{}", statistics(&outcome, when, stats == "all")));
+            let each_step = stats == "all" && self.0.executor.has_feature("promql-per-step-stats");
+            more.push_str(&format!(",\"stats\":{}", statistics(&outcome, when, each_step)));
         }
         if ask.params.switch("explain", false).unwrap_or(false) {
             more.push_str(&format!(",\"explanation\":{}", explanation(&outcome)));
