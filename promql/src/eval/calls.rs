@@ -13,7 +13,9 @@ use super::source::Reader;
 use super::stage::Change;
 use crate::ast::{Extension, Place, ValueType};
 use crate::func::scalars::{time, whole_seconds};
-use crate::func::{histogram_function, map_function, range_function, scalar_function, vector_function};
+use crate::func::{
+    histogram_function, map_function, range_function, scalar_function, sweep_function, vector_function,
+};
 use crate::plan::{CallNode, Node, NodeKind, SubqueryNode, first_aligned};
 use crate::{Annotations, Error, FunctionId};
 
@@ -198,6 +200,7 @@ impl<'q> Evaluator<'q> {
         let kernel = RangeKernel {
             id,
             function,
+            sweep: sweep_function(id),
             reference,
             range_ms,
             lookback_ms: question.lookback_ms,

@@ -182,6 +182,7 @@ impl ColumnBuilder {
     }
 
     /// The step holds this number; each step at most once, in any order.
+    #[inline]
     pub(crate) fn float(&mut self, step: usize, value: f64) {
         if self.floats.is_empty() {
             self.floats = vec![0.0; self.steps];

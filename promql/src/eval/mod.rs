@@ -35,4 +35,4 @@ pub(crate) use call::{VectorCall, VectorFunction};
 pub(crate) use column::{Column, ColumnBuilder, Grid};
 pub use meter::Stats;
 pub(crate) use names::{filtered, with, without_name};
-pub(crate) use window::Window;
+pub(crate) use window::{Bounds, Window};

@@ -13,8 +13,8 @@ use super::names::without_name;
 use super::source::Input;
 use super::window::Window;
 use crate::ast::{Extension, Place};
-use crate::func::RangeFunction;
 use crate::func::notes::{Notes, Places, Spot};
+use crate::func::{RangeFunction, Span, Sweep, SweepFunction};
 use crate::histogram::{keep_totals, resolve_resets, weight};
 use crate::input::Samples;
 use crate::plan::Selector;
@@ -66,6 +66,8 @@ pub(super) enum Kernel<'a> {
 pub(super) struct RangeKernel<'a> {
     pub(super) id: FunctionId,
     pub(super) function: RangeFunction,
+    /// The same for all steps of a series of numbers.
+    pub(super) sweep: Option<SweepFunction>,
     pub(super) reference: Reference,
     pub(super) range_ms: i64,
     pub(super) lookback_ms: i64,
@@ -88,12 +90,14 @@ pub(super) struct RangeKernel<'a> {
 pub(super) struct Work {
     samples: Samples,
     arguments: Vec<f64>,
+    spans: Vec<Span>,
     pub(super) counts: StepCounts,
 }
 
 impl Work {
     pub(super) fn new(steps: usize) -> Self {
-        Self { samples: Samples::default(), arguments: Vec::new(), counts: StepCounts::new(steps) }
+        let (samples, counts) = (Samples::default(), StepCounts::new(steps));
+        Self { samples, arguments: Vec::new(), spans: Vec::new(), counts }
     }
 }
 
@@ -231,19 +235,71 @@ impl Slide {
 
 impl RangeKernel<'_> {
     fn run(&self, input: &Input, grid: Grid, work: &mut Work) -> Result<Made, Error> {
-        let Work { samples, arguments, counts } = work;
-        drop_stale(samples);
-        if samples.times.is_empty() && samples.histogram_times.is_empty() {
+        drop_stale(&mut work.samples);
+        if work.samples.times.is_empty() && work.samples.histogram_times.is_empty() {
             return Ok(Made::default());
         }
+        let name = input.labels.get(METRIC_NAME).unwrap_or_default();
+        let mut notes = Notes::new(self.places);
+        notes.series(name);
+        let (column, window_peak) = match self.sweep.filter(|_| self.is_plain(&work.samples)) {
+            Some(function) => self.sweep(function, grid, work),
+            None => self.step_by_step(grid, work, &mut notes),
+        };
+        let drop_name = !self.keeps_name || input.drop_name;
+        let labels = if drop_name && !self.delayed {
+            Arc::new(without_name(input.labels.as_ref().as_ref()))
+        } else {
+            Arc::clone(&input.labels)
+        };
+        let column = (!column.is_empty()).then(|| column.finish(labels, drop_name));
+        if let Some(column) = &column
+            && !column.floats.is_empty()
+        {
+            self.note_non_counter(input, name, &mut notes);
+        }
+        Ok(Made { column, window_peak, notes: notes.finish()? })
+    }
+
+    /// Whether windows hold numbers only, and functions ask for nothing but these and their times.
+    fn is_plain(&self, samples: &Samples) -> bool {
+        let starts = self.starts && !samples.starts.is_empty();
+        self.extension.is_none() && samples.histograms.is_empty() && !starts
+    }
+
+    /// All steps at once; the column, and the most samples that a window held.
+    fn sweep(&self, function: SweepFunction, grid: Grid, work: &mut Work) -> (ColumnBuilder, u64) {
+        let Work { samples, spans, counts, .. } = work;
+        spans.clear();
+        let (mut slide, mut before, mut most) = (Slide::default(), 0, 0);
+        for step in 0..grid.steps() {
+            let until = self.reference.time(grid.at(step));
+            slide.advance(&samples.times, until.saturating_sub(self.range_ms), until);
+            let Slide { from, to } = slide;
+            let new = match step {
+                0 => to - from,
+                _ if self.reference.at.is_some() => 0,
+                _ => to - from.max(before),
+            };
+            counts.add(step, (to - from) as u64, if self.reads { new as u64 } else { 0 });
+            before = to;
+            most = most.max(to - from);
+            spans.push(Span { from, to, until });
+        }
+        let (times, floats) = (&*samples.times, &*samples.floats);
+        let mut column = ColumnBuilder::new(grid.steps());
+        function(&Sweep { times, floats, spans, range_ms: self.range_ms }, &mut column);
+        (column, most as u64)
+    }
+
+    /// Asks the function at each step; the column, and the most samples that a window held.
+    fn step_by_step(&self, grid: Grid, work: &mut Work, notes: &mut Notes<'_>) -> (ColumnBuilder, u64) {
+        let Work { samples, arguments, counts, .. } = work;
         if self.totals {
             keep_totals(&mut samples.histograms);
         } else if self.extension.is_none() && self.looks_for_resets() {
             resolve_resets(&mut samples.histograms);
         }
-        let name = input.labels.get(METRIC_NAME).unwrap_or_default();
-        let mut notes = Notes::new(self.places);
-        notes.series(name);
         let sizes: Vec<u64> = samples.histograms.iter().map(weight).collect();
         let mut column = ColumnBuilder::new(grid.steps());
         let (mut floats, mut histograms) = (Slide::default(), Slide::default());
@@ -258,23 +314,11 @@ impl RangeKernel<'_> {
             counts.add(step, count, self.newly_read(&window, histograms.of(&sizes), step, grid));
             arguments.clear();
             arguments.extend(self.scalars.iter().filter_map(|values| values.get(step)));
-            if let Some(point) = (self.function)(&window, arguments, &mut notes) {
+            if let Some(point) = (self.function)(&window, arguments, notes) {
                 column.point(step, point);
             }
         }
-        let drop_name = !self.keeps_name || input.drop_name;
-        let labels = if drop_name && !self.delayed {
-            Arc::new(without_name(input.labels.as_ref().as_ref()))
-        } else {
-            Arc::clone(&input.labels)
-        };
-        let column = (!column.is_empty()).then(|| column.finish(labels, drop_name));
-        if let Some(column) = &column
-            && !column.floats.is_empty()
-        {
-            self.note_non_counter(input, name, &mut notes);
-        }
-        Ok(Made { column, window_peak, notes: notes.finish()? })
+        (column, window_peak)
     }
 
     fn window<'s>(

@@ -29,3 +29,19 @@ pub(crate) struct Window<'a> {
     /// Whether and how the window was filled beyond its bounds.
     pub(crate) extension: Option<Extension>,
 }
+
+impl Window<'_> {
+    /// From where to where it is.
+    pub(crate) const fn bounds(&self) -> Bounds {
+        Bounds { from: self.from, to: self.to }
+    }
+}
+
+/// From where (not in it) to where (in it) a window is, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Where it begins.
+    pub(crate) from: Timestamp,
+    /// Where it ends.
+    pub(crate) to: Timestamp,
+}

@@ -43,7 +43,7 @@ pub(super) fn of_floats(window: &Window<'_>, kind: Kind) -> Option<Point> {
         result += lost(left, right, floats.get(first..end).unwrap_or_default());
     }
     if kind.per_second {
-        result /= range_seconds(window);
+        result /= range_seconds(window.bounds());
     }
     Some(Point::Float(result))
 }

@@ -30,11 +30,52 @@ impl Kahan {
         self.sum = total;
     }
 
+    /// Whether nothing became infinite or no number at all.
+    #[inline]
+    pub(crate) fn is_finite(self) -> bool {
+        self.sum.is_finite() && self.lost.is_finite()
+    }
+
     /// The sum with its compensation.
     #[inline]
     pub(crate) fn total(self) -> f64 {
         self.sum + self.lost
     }
+}
+
+/// How many sums are added up side by side.
+pub(crate) const LANES: usize = 4;
+
+/// Adds to each sum its own numbers, one after the other, and all sums at once, because each addition waits for the one before.
+///
+/// What an addition loses is found without asking which number is larger (Knuth's two-sum). Both ways find it exactly, so the bits are the same; only where
+/// something does not stay finite they differ, and the result is of no use ([`Kahan::is_finite`]).
+#[inline]
+pub(crate) fn add_side_by_side(sums: [Kahan; LANES], numbers: [&[f64]; LANES]) -> [Kahan; LANES] {
+    let [a, b, c, d] = numbers;
+    let common = a.len().min(b.len()).min(c.len()).min(d.len());
+    let ((a, a_rest), (b, b_rest)) = (a.split_at(common), b.split_at(common));
+    let ((c, c_rest), (d, d_rest)) = (c.split_at(common), d.split_at(common));
+    let [mut sum, mut lost] = [[0.0; LANES]; 2];
+    for ((sum, lost), from) in sum.iter_mut().zip(&mut lost).zip(&sums) {
+        (*sum, *lost) = (from.sum, from.lost);
+    }
+    for (((a, b), c), d) in a.iter().zip(b).zip(c).zip(d) {
+        for ((sum, lost), x) in sum.iter_mut().zip(lost.iter_mut()).zip([a, b, c, d]) {
+            let total = *sum + x;
+            let added = total - *sum;
+            *lost += (*sum - (total - added)) + (x - added);
+            *sum = total;
+        }
+    }
+    let mut sums = sums;
+    for (kahan, (sum, lost)) in sums.iter_mut().zip(sum.into_iter().zip(lost)) {
+        *kahan = Kahan { sum, lost };
+    }
+    for (kahan, rest) in sums.iter_mut().zip([a_rest, b_rest, c_rest, d_rest]) {
+        rest.iter().for_each(|x| kahan.add(*x));
+    }
+    sums
 }
 
 #[cfg(test)]

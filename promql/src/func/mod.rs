@@ -1,6 +1,7 @@
 //! The functions of the language: one table, and families by file.
 //!
-//! Functions over windows are asked for each series and step by [`range_function`]; those that make a number of a number by
+//! Functions over windows are asked for each series and step by [`range_function`], or, the most used ones on series of numbers, for all steps of
+//! a series by [`sweep_function`]; those that make a number of a number by
 //! [`map_function`]. What looks at several series at once has a room and a signature of its own.
 
 mod absence;
@@ -23,6 +24,7 @@ pub(crate) mod quantile;
 mod rate;
 pub(crate) mod scalars;
 pub(crate) mod start;
+mod sweep;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,7 @@ pub(crate) use histogram::{histogram_function, interpolate_at};
 pub(crate) use info::{InfoJoin, info};
 pub(crate) use math::{MapFunction, keeps_nothing, map_function, scalar_function};
 use notes::Notes;
+pub(crate) use sweep::{Span, Sweep, SweepFunction, sweep_function};
 pub use table::{Function, FunctionId, Repeat};
 
 /// Makes a point of the window of one series, which holds at least one sample, and of the scalar arguments of the step in their

@@ -110,6 +110,12 @@ fn extreme(
     samples.reduce(|best, one| if better(one.0, best.0) || best.0.is_nan() { one } else { best })
 }
 
+/// The extreme of numbers, by the same rule; of none it is NaN.
+pub(super) fn extreme_of(floats: &[f64], better: impl Fn(f64, f64) -> bool) -> f64 {
+    let all = floats.iter().copied();
+    all.reduce(|best, x| if better(x, best) || best.is_nan() { x } else { best }).unwrap_or(f64::NAN)
+}
+
 pub(super) fn max(window: &Window<'_>, _: &[f64], notes: &mut Notes<'_>) -> Option<Point> {
     extreme(window, notes, |x, best| x > best).map(|(x, _)| Point::Float(x))
 }

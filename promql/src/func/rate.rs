@@ -10,7 +10,7 @@ use super::histogram;
 use super::notes::{Notes, Spot};
 use super::start::{began_anew, overlaps};
 use crate::annotations::Note;
-use crate::eval::Window;
+use crate::eval::{Bounds, Window};
 use crate::value::Point;
 
 /// What of the family is computed.
@@ -54,14 +54,25 @@ fn of_floats(window: &Window<'_>, kind: Kind, notes: &mut Notes<'_>) -> Option<P
         value = corrected(window, value, notes);
     }
     let start = if kind.counter { window.starts.first().copied().unwrap_or(0) } else { 0 };
-    let stretch = Stretch::of(window.times, start, window)?;
+    let stretch = Stretch::of(window.times, start, window.bounds())?;
+    Some(Point::Float(extrapolated((first, value), stretch, kind, window.bounds())))
+}
+
+/// What a window gained that begins with the number `first`, extended towards its bounds.
+#[inline]
+pub(super) fn extrapolated(
+    (first, mut gain): (f64, f64),
+    stretch: Stretch,
+    kind: Kind,
+    bounds: Bounds,
+) -> f64 {
     let factor = if stretch.started {
-        value += first;
-        stretch.factor(None, kind, window)
+        gain += first;
+        stretch.factor(None, kind, bounds)
     } else {
-        stretch.factor((value > 0.0 && first >= 0.0).then_some(first / value), kind, window)
+        stretch.factor((gain > 0.0 && first >= 0.0).then_some(first / gain), kind, bounds)
     };
-    Some(Point::Float(value * factor))
+    gain * factor
 }
 
 /// Adds what the counter had before each new beginning.
@@ -104,7 +115,8 @@ pub(crate) struct Stretch {
 impl Stretch {
     /// Of samples at `times`, the first of which has the start timestamp `start` (0: not known, or no counter). `None` if there is but one sample, and
     /// it is not known when it began.
-    pub(crate) fn of(times: &[Timestamp], start: Timestamp, window: &Window<'_>) -> Option<Self> {
+    #[inline]
+    pub(crate) fn of(times: &[Timestamp], start: Timestamp, window: Bounds) -> Option<Self> {
         let (first, last) = (*times.first()?, *times.last()?);
         let seconds = |span: Timestamp| span as f64 / 1000.0;
         let mut sampled = seconds(last - first);
@@ -123,7 +135,8 @@ impl Stretch {
 
     /// By what the difference is to be multiplied. `below` is the part of the difference that the first sample of a counter is: it cannot
     /// have begun before it was zero.
-    pub(crate) fn factor(&self, below: Option<f64>, kind: Kind, window: &Window<'_>) -> f64 {
+    #[inline]
+    pub(crate) fn factor(&self, below: Option<f64>, kind: Kind, window: Bounds) -> f64 {
         let Self { mut to_start, mut to_end, sampled, average, started } = *self;
         let threshold = average * 1.1;
         if !started {
@@ -149,7 +162,8 @@ impl Stretch {
 }
 
 /// The length of the window, added up as Go does: whole seconds and the rest apart.
-pub(crate) fn range_seconds(window: &Window<'_>) -> f64 {
+#[inline]
+pub(crate) fn range_seconds(window: Bounds) -> f64 {
     let range = window.to - window.from;
     (range / 1000) as f64 + (range % 1000) as f64 / 1000.0
 }

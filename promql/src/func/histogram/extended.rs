@@ -46,7 +46,7 @@ pub(crate) fn of_histograms(window: &Window<'_>, kind: Kind, notes: &mut Notes<'
         add(&mut result, &before, notes)?;
     }
     if kind.per_second {
-        result.divide(range_seconds(window)).ok()?;
+        result.divide(range_seconds(window.bounds())).ok()?;
     }
     result.hint = ResetHint::Gauge;
     result.compact().ok()?;

@@ -25,7 +25,7 @@ pub(crate) fn of_histograms(window: &Window<'_>, kind: Kind, notes: &mut Notes<'
         _ => Some(gain(window, kind, notes)?),
     };
     let start = if kind.counter { window.histogram_starts.first().copied().unwrap_or(0) } else { 0 };
-    let stretch = Stretch::of(window.histogram_times, start, window)?;
+    let stretch = Stretch::of(window.histogram_times, start, window.bounds())?;
     if stretch.started {
         // The counter was at zero within the window: all of the first histogram is an increase.
         match &mut result {
@@ -35,7 +35,8 @@ pub(crate) fn of_histograms(window: &Window<'_>, kind: Kind, notes: &mut Notes<'
     }
     let mut result = result?;
     let (total, begin) = (count(&result), count(first));
-    let factor = stretch.factor((total > 0.0 && begin >= 0.0).then_some(begin / total), kind, window);
+    let factor =
+        stretch.factor((total > 0.0 && begin >= 0.0).then_some(begin / total), kind, window.bounds());
     result.multiply(factor).ok()?;
     Some(Point::Histogram(Box::new(result)))
 }
