@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex};
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use sarsen_block::Labels;
+use sarsen_block::{Labels, LabelsRef, METRIC_NAME};
 
 use super::column::{Column, Grid};
 use super::evaluator::Evaluator;
 use super::merge::{Clash, same_labels};
 use super::meter::{PerStep, column_size, meter_steps};
+use super::names::NAME_LIKE;
 use super::series::{Kernel, Made, Work};
 use super::source::{Input, Reader};
 use super::stage::Stage;
@@ -120,6 +121,13 @@ impl<'a> Pipeline<'a> {
             }
             Origin::Series(reader, kernel) => {
                 let batch = reader.batch(BATCH)?;
+                if self.one_name
+                    && self.loss == Loss::Refused
+                    && self.seen.is_empty()
+                    && batch.first().is_some_and(|first| stay_apart(first.labels.as_ref().as_ref()))
+                {
+                    self.loss = Loss::None;
+                }
                 if batch.is_empty() {
                     Vec::new()
                 } else {
@@ -197,6 +205,14 @@ impl<'a> Pipeline<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether series of one name, of which this is the first, cannot become the same by the loss of name, type and unit: behind the name comes
+/// a label that stands behind those two, and thus also in all series that follow.
+fn stay_apart(first: LabelsRef<'_>) -> bool {
+    let mut names = first.iter().map(|(name, _)| name);
+    names.next() == Some(METRIC_NAME)
+        && names.next().is_some_and(|second| NAME_LIKE.iter().all(|name| *name < second))
 }
 
 /// What a thread made of its share of a batch.

@@ -16,9 +16,15 @@ mod ours;
 mod peer;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
+use ours::Took;
+
+/// As the programs have it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Asks both.
 #[derive(Parser)]
@@ -62,32 +68,40 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let block = data::block(&arguments.folder, arguments.series)?;
     if let Some(query) = &arguments.ask {
-        let best = ours::ask(&block, query, arguments.workers, arguments.times)?;
+        let (best, cpu) = ours::ask(&block, query, arguments.workers, arguments.times)?;
         let mut out = std::io::stdout();
-        return std::io::Write::write_all(&mut out, best.as_micros().to_string().as_bytes())
-            .context("telling the time");
+        let text = format!("{} {}", best.as_micros(), cpu.as_micros());
+        return std::io::Write::write_all(&mut out, text.as_bytes()).context("telling the time");
     }
     let mut peer = match &arguments.prometheus {
         Some(program) => Some(peer::Peer::start(program, &arguments.folder, arguments.workers)?),
         None => None,
     };
-    let mut rows = vec!["| question | ours ms | peer ms | times | ours MB | peer MB |".to_owned()];
-    rows.push("|---|---|---|---|---|---|".to_owned());
+    let mut rows = vec![
+        "| question | ours ms | peer ms | times | ours CPU ms | peer CPU ms | times | ours MB | peer MB |"
+            .to_owned(),
+    ];
+    rows.push("|---|---|---|---|---|---|---|---|---|".to_owned());
     for (name, query) in QUESTIONS {
         let ours = ours::in_a_process(&arguments.folder, query, (arguments.workers, arguments.times))?;
         let theirs = match &mut peer {
             Some(peer) => Some(peer.ask(query, arguments.times)?),
             None => None,
         };
-        let milliseconds = ours.time.as_secs_f64() * 1000.0;
-        let (their_ms, times, their_mb) = theirs.map_or_else(Default::default, |theirs| {
-            let their_ms = theirs.time.as_secs_f64() * 1000.0;
-            let times = format!("{:.1}", their_ms / milliseconds);
-            (format!("{their_ms:.0}"), times, (theirs.peak >> 20).to_string())
-        });
-        let our_mb = ours.peak >> 20;
-        rows.push(format!("| {name} | {milliseconds:.0} | {their_ms} | {times} | {our_mb} | {their_mb} |"));
+        rows.push(row(name, &ours, theirs.as_ref()));
     }
     let mut out = std::io::stdout();
     std::io::Write::write_all(&mut out, (rows.join("\n") + "\n").as_bytes()).context("telling the rows")
+}
+
+fn row(name: &str, ours: &Took, theirs: Option<&Took>) -> String {
+    let pair = |what: fn(&Took) -> Duration| {
+        let mine = what(ours).as_secs_f64() * 1000.0;
+        let Some(theirs) = theirs else { return format!("{mine:.0} | | ") };
+        let theirs = what(theirs).as_secs_f64() * 1000.0;
+        format!("{mine:.0} | {theirs:.0} | {:.1}", theirs / mine)
+    };
+    let (time, cpu) = (pair(|took| took.time), pair(|took| took.cpu));
+    let their_mb = theirs.map_or_else(String::new, |theirs| (theirs.peak >> 20).to_string());
+    format!("| {name} | {time} | {cpu} | {} | {their_mb} |", ours.peak >> 20)
 }

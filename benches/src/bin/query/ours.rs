@@ -5,26 +5,39 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use sarsen_benches::{BlockFolder, usage};
+use sarsen_benches::usage;
 use sarsen_block::{Block, BlockChunkSet, ChunkIter, ChunkSet, TimeRange, TimedChunk};
 use sarsen_promql::{
     Budget, Error, InputSeries, ParseOptions, Question, Samples, Selection, SeriesData, SeriesSet, parse,
     prepare,
 };
+use sarsen_tsdb::open_block;
 
 use crate::data::ASKED;
 
-/// The best time, and the most memory.
+/// The best time, the processor time of all threads once on average (both without what opening the block takes), and the most memory.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Took {
     pub(crate) time: Duration,
+    pub(crate) cpu: Duration,
     pub(crate) peak: u64,
 }
 
-/// Asks a question so often; the best time.
-pub(crate) fn ask(block: &Path, query: &str, workers: usize, times: usize) -> anyhow::Result<Duration> {
-    let block = BlockFolder::open(block)?;
+/// Processor time of a process so far.
+pub(crate) fn cpu(pid: u32) -> anyhow::Result<Duration> {
+    Ok(Duration::from_millis(usage(pid)?.cpu_ms))
+}
+
+/// Asks a question so often; the best time and the processor time. The block is opened as a database opens its own: the index mapped, chunks read by position.
+pub(crate) fn ask(
+    block: &Path,
+    query: &str,
+    workers: usize,
+    times: usize,
+) -> anyhow::Result<(Duration, Duration)> {
+    let block = open_block(block)?;
     let mut best = Duration::MAX;
+    let before = cpu(std::process::id())?;
     for _ in 0..times {
         let begin = Instant::now();
         let question = Question::range(ASKED.0, ASKED.1, ASKED.2);
@@ -37,7 +50,8 @@ pub(crate) fn ask(block: &Path, query: &str, workers: usize, times: usize) -> an
         best = best.min(begin.elapsed());
         drop(answer);
     }
-    Ok(best)
+    let spent = cpu(std::process::id())? - before;
+    Ok((best, spent / times.max(1) as u32))
 }
 
 /// The same in a process of its own.
@@ -60,8 +74,9 @@ pub(crate) fn in_a_process(
     }
     let mut text = String::new();
     std::io::Read::read_to_string(&mut out, &mut text)?;
-    let micros = text.trim().parse().with_context(|| format!("{query} has no answer"))?;
-    Ok(Took { time: Duration::from_micros(micros), peak })
+    let (micros, cpu) = text.trim().split_once(' ').with_context(|| format!("{query} has no answer"))?;
+    let duration = |micros: &str| micros.parse().map(Duration::from_micros);
+    Ok(Took { time: duration(micros)?, cpu: duration(cpu)?, peak })
 }
 
 fn select(block: &Block, selection: &Selection) -> anyhow::Result<Box<dyn SeriesSet>> {

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use sarsen_benches::{Client, usage};
 
 use crate::data::ASKED;
-use crate::ours::Took;
+use crate::ours::{Took, cpu};
 
 /// The process.
 #[derive(Debug)]
@@ -57,6 +57,7 @@ impl Peer {
             ASKED.2 / 1000
         );
         let mut best = Duration::MAX;
+        let before = cpu(self.child.id())?;
         for _ in 0..times {
             let begin = Instant::now();
             let headers = "Content-Type: application/x-www-form-urlencoded\r\n";
@@ -66,7 +67,8 @@ impl Peer {
                 bail!("Prometheus says: {}", String::from_utf8_lossy(&response.body));
             }
         }
-        Ok(Took { time: best, peak: usage(self.child.id())?.peak })
+        let spent = cpu(self.child.id())? - before;
+        Ok(Took { time: best, cpu: spent / times.max(1) as u32, peak: usage(self.child.id())?.peak })
     }
 }
 
