@@ -42,7 +42,7 @@ fn draws_at_once(page: &mut Browser, home: &str) {
     assert!(blue.as_u64().unwrap() > 3, "{blue}");
 }
 
-fn completes(page: &mut Browser) {
+fn completes_and_explains(page: &mut Browser) {
     const CHOSEN: &str = "document.querySelector('#suggestions li.chosen')?.textContent";
     page.value(
         "document.getElementById('expression').value = ''; document.getElementById('expression').focus()",
@@ -66,6 +66,13 @@ fn completes(page: &mut Browser) {
     click(page, "[name=view][value=table]");
     let row = page.until("document.querySelector('#table tr')?.textContent");
     assert!(row.as_str().unwrap().contains("job=\"sarsen\""), "{row}");
+    click(page, "[name=view][value=explain]");
+    let told = page.until("document.querySelector('#explanation[data-selections=\"1\"]')?.textContent");
+    let told = told.as_str().unwrap();
+    for word in ["scrape_samples_scraped", "this process", "receive", "head/default-tenant", "samples read"] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+    assert!(page.value("document.getElementById('table').hidden").as_bool().unwrap());
     page.value("document.getElementById('expression').value = 'sum by(job)(up)'");
     click(page, "#format");
     page.until("document.getElementById('expression').value === 'sum by (job) (up)'");
@@ -94,7 +101,7 @@ async fn a_process_just_started_draws_what_it_scraped_of_itself() {
     let shown = tokio::task::spawn_blocking(move || {
         let mut page = Browser::start(&program, &folder);
         draws_at_once(&mut page, &home);
-        completes(&mut page);
+        completes_and_explains(&mut page);
         explores(&mut page);
         assert_eq!(page.complaints(), Vec::<String>::new());
         // A link as Prometheus makes it, with a fault in it that is shown with its place.

@@ -35,7 +35,7 @@ use crate::net::grpc::Services;
 use crate::net::{self, ServeOptions};
 #[cfg(feature = "objstore")]
 use crate::objstore::Objstore;
-#[cfg(any(feature = "receive", feature = "store"))]
+#[cfg(feature = "store")]
 use crate::store::{Store, services};
 #[cfg(feature = "grpc")]
 use crate::wire::DESCRIPTORS;
@@ -80,7 +80,7 @@ impl Server {
     }
 
     /// The listener of a store's gRPC services; their health follows `probe`.
-    #[cfg(any(feature = "receive", feature = "store"))]
+    #[cfg(feature = "store")]
     async fn open_grpc(
         config: &GrpcConfig,
         store: Arc<dyn Store>,

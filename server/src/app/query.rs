@@ -15,10 +15,7 @@ use crate::config::flags::Given;
 use crate::config::query::QueryConfig;
 use crate::metrics::{HttpMetrics, QueryMetrics, Registry};
 use crate::net::{self, Probe, ServeOptions};
-use crate::query::{
-    Api, ApiSettings, Executor, Fleet, QueryDefaults, SystemNames, nowhere, page, querier_services,
-};
-use crate::store::Store;
+use crate::query::{Api, Executor, Fleet, QueryDefaults, SystemNames, nowhere, page, querier_services};
 
 /// How long the first look at the endpoints may take before the querier is ready without them.
 const FIRST_LOOK: Duration = Duration::from_secs(30);
@@ -27,17 +24,6 @@ const FIRST_LOOK: Duration = Duration::from_secs(30);
 pub(crate) fn run_query(given: Given) -> Result<(), Failure> {
     let config = QueryConfig::read(&given).map_err(Failure::Usage)?;
     block_on(serve(config))
-}
-
-/// What requests over gRPC do not say.
-fn defaults(api: &ApiSettings) -> QueryDefaults {
-    let enforced = api.tenancy.label.clone().map(|label| (label, api.tenancy.default.clone()));
-    QueryDefaults {
-        replica_labels: api.replica_labels.clone(),
-        replicas: api.replicas,
-        max_resolution_ms: 0,
-        enforced,
-    }
 }
 
 /// The page, at the root and below the prefix.
@@ -60,12 +46,12 @@ async fn serve(config: QueryConfig) -> Result<(), Failure> {
     let patience = config.endpoints.response_timeout;
     let names = Arc::new(SystemNames::new().map_err(Failure::Run)?);
     let replica_labels = config.api.replica_labels.clone();
-    let fleet = Fleet::open(config.endpoints, names, replica_labels, &config.connections, &registry);
+    let fleet = Fleet::open(config.endpoints, names, replica_labels, &config.taken, &registry);
     let fleet = Arc::new(fleet.map_err(Failure::Usage)?);
-    let store: Arc<dyn Store> = fleet.store();
+    let store = fleet.store();
     let metrics = QueryMetrics::new(&registry, config.exec.most, config.exec.selects);
     let executor = Executor::new(Arc::clone(&store), config.exec, metrics);
-    let defaults = defaults(&config.api);
+    let defaults = QueryDefaults::of(&config.api);
     let prefix = config.api.prefix.clone();
     let api = Api::new(executor.clone(), Arc::clone(&fleet) as _, config.api, http);
 

@@ -22,19 +22,22 @@ use crate::config::flags::Given;
 use crate::config::receive::ReceiveConfig;
 #[cfg(feature = "standalone")]
 use crate::metrics::QueryMetrics;
-use crate::metrics::{HttpMetrics, LocalMetrics, LogMetrics, ReceiveMetrics, Registry, TsdbMetrics, backlog};
+use crate::metrics::{
+    HttpMetrics, LogMetrics, ReceiveMetrics, Registry, SelectMetrics, TsdbMetrics, backlog,
+};
+use crate::net::grpc::Services;
 use crate::net::{self, Probe, ServeOptions};
 use crate::objstore::Objstore;
 #[cfg(feature = "standalone")]
-use crate::query::{Api, ApiSettings, ExecOptions, Executor, nowhere};
+use crate::query::{Api, ApiSettings, ExecOptions, Executor, QueryDefaults, nowhere, querying_services};
 #[cfg(feature = "tools")]
 use crate::receive::Flushed;
 use crate::receive::{self, Parts, ReceiveOptions, Receiver};
 #[cfg(feature = "standalone")]
-use crate::standalone::Around;
+use crate::standalone::{Around, as_scraped};
 #[cfg(feature = "standalone")]
 use crate::store::{Gateway, MergedStore};
-use crate::store::{LocalStore, Store};
+use crate::store::{LocalStore, Store, services};
 
 /// Runs `receive` until it is told to stop.
 pub(crate) fn run_receive(given: Given) -> Result<(), Failure> {
@@ -49,11 +52,13 @@ pub(crate) fn run_standalone(given: Given) -> Result<(), Failure> {
     let (self_scrape, admin_api, compact, store) =
         (config.self_scrape, config.admin_api, config.compact, config.store);
     let asked = (config.exec, config.api);
+    let (role, tenancy) = (&config.receive.role, &config.receive.role.tenancy);
+    let marks = (role.external_labels.clone(), (tenancy.label.clone(), tenancy.default_tenant.clone()));
     let join = move |bucket: Option<&Bucket>, registry: &Registry| {
         let compact = bucket.map(|bucket| CompactRole::new(bucket.clone(), compact, registry)).transpose();
         let compact = compact.map_err(Failure::Usage)?;
         let gateway = bucket.map(|bucket| Gateway::new(bucket.clone(), store, registry, false));
-        let standalone = Standalone { self_scrape, admin_api, compact, gateway, asked };
+        let standalone = Standalone { self_scrape, admin_api, compact, gateway, asked, marks };
         Ok(Company { standalone: Some(standalone) })
     };
     block_on(serve(config.receive, join, Some(config.data_dir)))
@@ -76,6 +81,8 @@ struct Standalone {
     gateway: Option<Gateway>,
     /// How queries are evaluated, and what requests do not say.
     asked: (ExecOptions, ApiSettings),
+    /// The external labels of this process, and the label and name of the default tenant: who asks the process itself does not see them.
+    marks: (Vec<(String, String)>, (String, String)),
 }
 
 impl Company {
@@ -88,25 +95,33 @@ impl Company {
         Arc::new(local)
     }
 
-    /// The HTTP API over what is served; in company only.
-    fn api(
+    /// The gRPC services over what is served, and in company the HTTP API.
+    fn faces(
         &self,
         local: &LocalStore,
         receiver: &Receiver,
         http: &HttpMetrics,
         registry: &Registry,
-    ) -> Router {
+    ) -> (Services, Router) {
+        let store = self.served(local.clone());
         #[cfg(feature = "standalone")]
         if let Some(standalone) = &self.standalone {
             let (exec, settings) = standalone.asked.clone();
-            let store = self.served(local.clone());
             let metrics = QueryMetrics::new(registry, exec.most, exec.selects);
-            let executor = Executor::new(Arc::clone(&store), exec, metrics);
+            let queries = Executor::new(Arc::clone(&store), exec, metrics);
+            let (labels, tenant) = &standalone.marks;
+            let scraped = as_scraped(&store, labels, (&tenant.0, &tenant.1));
+            let services = querying_services(
+                Arc::clone(&store),
+                Arc::new(queries.clone()),
+                QueryDefaults::of(&settings),
+            );
             let around = Around::new(receiver.clone(), store, registry.clone(), "this process".to_owned());
-            return Api::new(executor, Arc::new(around), settings, http.clone()).routes().fallback(nowhere);
+            let api = Api::new(queries.over(scraped), Arc::new(around), settings, http.clone());
+            return (services, api.routes().fallback(nowhere));
         }
-        let _ = (local, receiver, http, registry);
-        Router::new()
+        let _ = (receiver, http, registry);
+        (services(store), Router::new())
     }
 }
 
@@ -129,14 +144,14 @@ async fn serve(
     if company.standalone.is_some() {
         probe.speak_as_prometheus();
     }
-    let local = LocalStore::new(receiver.clone(), config.store, Arc::new(LocalMetrics::new(&registry)));
+    let local = LocalStore::new(receiver.clone(), config.store, Arc::new(SelectMetrics::new(&registry)));
     let web = ServeOptions::of(&config.http.web, config.http.grace).map_err(Failure::Usage)?;
     let write_options =
         ServeOptions::plain(config.http.grace).with_tls(config.write_tls.as_ref()).map_err(Failure::Usage)?;
 
     let routes = net::admin_routes(probe.clone(), registry.clone());
-    let routes =
-        beside(&company, routes, &receiver, &http).merge(company.api(&local, &receiver, &http, &registry));
+    let (services, api) = company.faces(&local, &receiver, &http, &registry);
+    let routes = beside(&company, routes, &receiver, &http).merge(api);
     let admin = Server::open(&config.http.address, routes, web).await?;
     probe.healthy();
     tracing::info!(address = %config.http.address, "listening for requests and metrics");
@@ -149,8 +164,7 @@ async fn serve(
 
     let mut grpc = None;
     if !config.grpc.address.is_empty() {
-        let store = company.served(local.clone());
-        grpc = Some(Server::open_grpc(&config.grpc, store, &probe, &registry).await?);
+        grpc = Some(Server::open_services(&config.grpc, services, &probe, &registry).await?);
     }
 
     let stop = CancellationToken::new();

@@ -47,7 +47,7 @@ impl Content {
     }
 
     /// The text with every `$(VAR)` replaced by that environment variable.
-    #[cfg(all(feature = "serve", feature = "objstore"))]
+    #[cfg(feature = "serve")]
     pub(crate) fn read_expanded(&self) -> Result<String, Fault> {
         expand_environment(&self.read()?).map_err(|why| format!("{}: {why}", self.place()))
     }
@@ -69,19 +69,19 @@ pub(crate) fn yaml_fault(text: &str) -> String {
 }
 
 /// The one door to the environment.
-#[cfg(feature = "objstore")]
+#[cfg(any(feature = "objstore", feature = "serve"))]
 pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
 /// Replaces every `$(VAR)` by that environment variable.
-#[cfg(all(feature = "serve", feature = "objstore"))]
+#[cfg(feature = "serve")]
 pub(crate) fn expand_environment(text: &str) -> Result<String, String> {
     expand(text, environment)
 }
 
 /// Replaces every `$(NAME)`; what only looks like one (`$( )`, `$NAME`) stays.
-#[cfg(all(feature = "serve", feature = "objstore"))]
+#[cfg(feature = "serve")]
 fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<String, String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

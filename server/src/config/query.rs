@@ -5,15 +5,19 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use sarsen_block::Labels;
+use sarsen_bucket::Selector;
 
+use super::content::Content;
 use super::flags::{Fault, Flag, Given, Kind};
 use super::grpc::{GRPC, GrpcConfig};
 use super::process::{HttpConfig, PROCESS, go_duration};
 use super::query_endpoints::{ENDPOINTS, EndpointConfig};
-use crate::query::{ApiSettings, Dialect, ExecOptions, Partial, Replicas, Tenancy};
+use crate::query::{ApiSettings, Dialect, ExecOptions, Partial, Replicas, Taken, Tenancy};
+use crate::store::SelectLimits;
 
-const ONE_ENGINE: &str = "there is one engine";
-const NO_LEAVES: &str = "queries are evaluated here, over the series of all endpoints";
+const ONE_ENGINE: &str = "there is one engine, whose answers are those of both";
+const NO_LEAVES: &str = "queries are evaluated here, over the series of all endpoints, with the same answers";
 const RELATIVE: &str = "links on the page are relative, so it works below any prefix";
 const SILENT: &str = "requests are not logged one by one";
 const FRAMES: &str = "series come as they are read, and wait in bounded room";
@@ -65,8 +69,12 @@ const SHARED: &[Flag] = &[
         .hidden()
         .inert(NO_LEAVES),
     Flag::new("query.partition-label", Kind::Text, "", "Labels of leaf queriers.").repeat().inert(NO_LEAVES),
-    Flag::new("query.max-concurrent-select", Kind::Number, "4", "Selections of a query at the same time.")
-        .inert("all selections of a query are asked for at once"),
+    Flag::new(
+        "query.max-concurrent-select",
+        Kind::Number,
+        "4",
+        "Selections of a query that are asked ahead at the same time; 0: all.",
+    ),
     Flag::new(
         "query.default-evaluation-interval",
         Kind::Duration,
@@ -143,13 +151,27 @@ const ALONE: &[Flag] = &[
     Flag::new("web.external-prefix", Kind::Text, "", "Prefix under which they are reached through a proxy."),
     Flag::new("web.prefix-header", Kind::Text, "", "Header with that prefix.").inert(RELATIVE),
     Flag::switch("web.disable-cors", "No CORS headers in answers of the API."),
-    Flag::new("store.limits.request-series", Kind::Number, "0", "Series of a request.")
-        .inert("each store has its own limits; --query.max-samples bounds a query"),
-    Flag::new("store.limits.request-samples", Kind::Number, "0", "Samples of a request.")
-        .inert("each store has its own limits; --query.max-samples bounds a query"),
+    Flag::new(
+        "store.limits.request-series",
+        Kind::Number,
+        "0",
+        "Series of one request to the endpoints together, our own and those of others; 0: any number.",
+    ),
+    Flag::new(
+        "store.limits.request-samples",
+        Kind::Number,
+        "0",
+        "The same for samples, of which a chunk counts as 120.",
+    ),
     Flag::new("request.logging-config-file", Kind::Text, "", "Request logs.").inert(SILENT),
     Flag::new("request.logging-config", Kind::Text, "", "Request logs.").inert(SILENT),
-    Flag::new("selector-label", Kind::Label, "", "Labels that this querier advertises.").repeat(),
+    Flag::new(
+        "selector-label",
+        Kind::Label,
+        "",
+        "Labels that stand for all that this querier has: told to those who may ask it, and matched instead of sent on.",
+    )
+    .repeat(),
     Flag::new(
         "query.conn-metric.label",
         Kind::Text,
@@ -163,10 +185,13 @@ const ALONE: &[Flag] = &[
     Flag::new("query.lazy-retrieval-max-buffered-responses", Kind::Number, "20", "Frames that wait.")
         .hidden()
         .inert(FRAMES),
-    Flag::new("selector.relabel-config-file", Kind::Text, "", "Relabelling that selects stores.")
-        .refused("stores are selected by their addresses"),
-    Flag::new("selector.relabel-config", Kind::Text, "", "The same as text.")
-        .refused("stores are selected by their addresses"),
+    Flag::new(
+        "selector.relabel-config-file",
+        Kind::Text,
+        "",
+        "File with relabelling that selects endpoints, and what of them is asked, by their external labels.",
+    ),
+    Flag::new("selector.relabel-config", Kind::Text, "", "The same as text."),
 ];
 
 /// What `query` was asked to do, checked.
@@ -176,8 +201,8 @@ pub(crate) struct QueryConfig {
     pub(crate) http: HttpConfig,
     /// Where the services of a querier are.
     pub(crate) grpc: GrpcConfig,
-    /// Labels of the metric of connections.
-    pub(crate) connections: Vec<String>,
+    /// What is taken of them.
+    pub(crate) taken: Taken,
     /// Who is asked.
     pub(crate) endpoints: EndpointConfig,
     /// How queries are evaluated.
@@ -209,12 +234,33 @@ impl QueryConfig {
         Ok(Self {
             http: HttpConfig::read(given)?,
             grpc: GrpcConfig::read(given)?,
-            connections: connections(given),
+            taken: taken(given)?,
             endpoints: EndpointConfig::read(given)?,
             exec: exec(given, api.dialect)?,
             api,
         })
     }
+}
+
+/// What is taken of the endpoints.
+fn taken(given: &Given) -> Result<Taken, Fault> {
+    let selector = Content::of(given, "selector.relabel-config")?.map(|content| {
+        let read = Selector::parse(&content.read_expanded()?);
+        read.map_err(|why| format!("{}: {why}", content.place()))
+    });
+    let number = |name: &str| {
+        let text = given.text(name);
+        text.parse::<u64>().map_err(|_| format!("--{name}: {text:?} is no whole number"))
+    };
+    let series = number("store.limits.request-series")?;
+    let samples = number("store.limits.request-samples")?;
+    Ok(Taken {
+        connections: connections(given),
+        labels: Labels::from_pairs(given.labels("selector-label")?)
+            .map_err(|why| format!("--selector-label: {why}"))?,
+        selector: selector.transpose()?,
+        limits: SelectLimits { series, samples },
+    })
 }
 
 fn connections(given: &Given) -> Vec<String> {

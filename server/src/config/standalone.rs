@@ -69,6 +69,8 @@ pub(crate) fn table() -> Vec<Flag> {
         "tsdb.path" => flag.with_default(""),
         "tsdb.retention" => flag.with_default("2h"),
         "query.dialect" => flag.with_default("prometheus"),
+        // Raw data goes first: what is older is there downsampled only.
+        "query.auto-downsampling" => flag.with_default("true"),
         // The bucket is at hand, and other roles of this process change it.
         "sync-block-duration" => flag.with_default("1m"),
         _ => flag,

@@ -16,14 +16,14 @@ mod family;
 mod headers;
 mod http;
 #[cfg(feature = "receive")]
-mod local;
-#[cfg(feature = "receive")]
 mod log;
 mod process;
 #[cfg(feature = "query")]
 mod query;
 #[cfg(feature = "receive")]
 mod receive;
+#[cfg(any(feature = "query", feature = "receive"))]
+mod select;
 #[cfg(feature = "receive")]
 mod sizes;
 #[cfg(feature = "store")]
@@ -59,8 +59,6 @@ pub(crate) use http::HttpMetrics;
 #[cfg(feature = "query")]
 pub(crate) use http::Request;
 #[cfg(feature = "receive")]
-pub(crate) use local::LocalMetrics;
-#[cfg(feature = "receive")]
 pub(crate) use log::LogMetrics;
 #[cfg(any(feature = "compact", feature = "store", feature = "query"))]
 pub(crate) use process::REVISION;
@@ -68,6 +66,8 @@ pub(crate) use process::REVISION;
 pub(crate) use query::{GateMetrics, QueryMetrics};
 #[cfg(feature = "receive")]
 pub(crate) use receive::ReceiveMetrics;
+#[cfg(any(feature = "query", feature = "receive"))]
+pub(crate) use select::SelectMetrics;
 #[cfg(feature = "store")]
 pub(crate) use store::{Answered, StoreMetrics};
 #[cfg(feature = "receive")]

@@ -9,7 +9,7 @@ use sarsen_wal::WalObserver as _;
 
 use super::*;
 use crate::receive::{ReceiveObserver as _, ShipOutcome, WriteSeen};
-use crate::store::LocalObserver as _;
+use crate::store::SelectObserver as _;
 
 #[derive(Debug, Default, PartialEq)]
 struct Shape {
@@ -35,7 +35,7 @@ fn page() -> String {
     let (tenant, took) = ("a", Duration::from_millis(2));
     receive.wrote(WriteSeen { tenant, status: 200, series: 1, samples: 3, body_bytes: 70, took });
     receive.shipped("a", ShipOutcome { uploaded: 1, synced: true, ..ShipOutcome::default() });
-    let local = LocalMetrics::new(&registry);
+    let local = SelectMetrics::new(&registry);
     local.pending(1);
     local.sent(2, 3);
     local.dropped("chunks");

@@ -37,7 +37,7 @@ pub(crate) struct ExecOptions {
     pub(crate) timeout: Duration,
     /// Queries at the same time.
     pub(crate) most: usize,
-    /// Selections of a query at the same time, as metrics show it: all are asked for at once.
+    /// Selections of a query that are asked ahead at the same time; 0: all. One that the evaluation waits for is asked at once.
     pub(crate) selects: usize,
     /// Samples that a query may have in memory; 0: any.
     pub(crate) max_samples: u64,
@@ -183,6 +183,21 @@ impl Executor {
         self.0.options.has_feature(name)
     }
 
+    /// The same over another store: queries of both take the same places.
+    #[cfg(feature = "standalone")]
+    pub(crate) fn over(&self, store: Arc<dyn Store>) -> Self {
+        let Inner { options, parse, eval, workers, gate, metrics, .. } = &*self.0;
+        Self(Arc::new(Inner {
+            store,
+            options: options.clone(),
+            parse: *parse,
+            eval: *eval,
+            workers: *workers,
+            gate: Arc::clone(gate),
+            metrics: metrics.clone(),
+        }))
+    }
+
     /// What is asked.
     pub(crate) fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.0.store)
@@ -263,7 +278,7 @@ impl Executor {
         left: Duration,
         place: (tokio::sync::OwnedSemaphorePermit, Place),
     ) -> Result<Outcome, ExecError> {
-        let told = Arc::new(Told::default());
+        let told = Arc::new(Told::new(self.0.options.selects));
         let budget = self.budget();
         let _stopped_when_dropped = Stopper { budget: budget.clone(), told: Arc::clone(&told) };
         let mut selections = prepared.selections().to_vec();

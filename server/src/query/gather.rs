@@ -34,6 +34,8 @@ pub(crate) struct Gather {
     pub(crate) tenant: Option<String>,
     /// Which part of the series.
     pub(crate) shard: Option<Shard>,
+    /// Whether it is wanted who was asked, what was read and which replica counted: see `explain`.
+    pub(crate) explain: bool,
     /// Whether resets are taken out of counters of raw data too, as Thanos does and Prometheus does not.
     pub(crate) adjust_counters: bool,
 }

@@ -24,11 +24,13 @@ mod tests;
 
 pub(crate) use dialect::Dialect;
 pub(crate) use exec::{ExecOptions, Executor};
-pub(crate) use fleet::Fleet;
+pub(crate) use fleet::{Fleet, Taken};
 pub(crate) use gather::{Gather, Replicas};
 pub(crate) use http::{Api, ApiSettings, Partial, Tenancy, hold, nowhere};
 pub(crate) use page::page;
 pub(crate) use resolve::System as SystemNames;
+#[cfg(feature = "standalone")]
+pub(crate) use services::querying_services;
 pub(crate) use services::{QueryDefaults, querier_services};
 #[cfg(test)]
 pub(crate) use surroundings::Alone;

@@ -4,11 +4,17 @@
 //! the next `send` says so. Frames come out in the order in which they went in.
 
 use std::sync::Arc;
+#[cfg(feature = "query")]
+use std::sync::OnceLock;
+#[cfg(feature = "query")]
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Frame;
+#[cfg(feature = "query")]
+use super::SelectLimits;
 
 /// Room is counted in units of this many bytes; each frame takes at least one.
 const UNIT: usize = 256;
@@ -22,7 +28,13 @@ pub(crate) fn frames(room: usize) -> (FrameSender, FrameReceiver) {
     let (into, out) = unbounded_channel();
     let units = (room / UNIT).clamp(1, Semaphore::MAX_PERMITS);
     let room = Arc::new(Semaphore::new(units));
-    let sender = FrameSender { into, room: Arc::clone(&room), units };
+    let sender = FrameSender {
+        into,
+        room: Arc::clone(&room),
+        units,
+        #[cfg(feature = "query")]
+        meter: None,
+    };
     (sender, FrameReceiver { out, room })
 }
 
@@ -32,14 +44,81 @@ pub(crate) struct FrameSender {
     into: UnboundedSender<(Frame, OwnedSemaphorePermit)>,
     room: Arc<Semaphore>,
     units: usize,
+    #[cfg(feature = "query")]
+    meter: Option<Arc<Meter>>,
+}
+
+/// Counts the series that go into a pipe, within bounds.
+#[cfg(feature = "query")]
+#[derive(Debug)]
+pub(super) struct Meter {
+    limits: SelectLimits,
+    series: AtomicU64,
+    chunks: AtomicU64,
+    /// What was too much, and the words for it.
+    exceeded: OnceLock<(&'static str, String)>,
+}
+
+#[cfg(feature = "query")]
+impl Meter {
+    pub(super) const fn new(limits: SelectLimits) -> Self {
+        let exceeded = OnceLock::new();
+        Self { limits, series: AtomicU64::new(0), chunks: AtomicU64::new(0), exceeded }
+    }
+
+    /// Series and chunks up to now.
+    pub(super) fn sent(&self) -> (u64, u64) {
+        (self.series.load(Ordering::Relaxed), self.chunks.load(Ordering::Relaxed))
+    }
+
+    /// What was too much: of `series` or of `chunks`, and the words of Thanos for it.
+    pub(super) fn exceeded(&self) -> Option<(&'static str, String)> {
+        self.exceeded.get().cloned()
+    }
+
+    fn pass(&self, frame: &Frame) -> Result<(), Gone> {
+        let Frame::Series(series) = frame else { return Ok(()) };
+        let chunks = series.chunks.len() as u64;
+        let sent = self.series.fetch_add(1, Ordering::Relaxed) + 1;
+        let samples = (self.chunks.fetch_add(chunks, Ordering::Relaxed) + chunks).saturating_mul(120);
+        let over = |limit: u64, got: u64| limit > 0 && got > limit;
+        let words = |limit: u64, got: u64| format!("limit {limit} violated (got {got})");
+        let SelectLimits { series, samples: most } = self.limits;
+        let exceeded = if over(series, sent) {
+            ("series", format!("failed to send series: {}", words(series, sent)))
+        } else if over(most, samples) {
+            ("chunks", format!("failed to send samples: {}", words(most, samples)))
+        } else {
+            return Ok(());
+        };
+        let _first = self.exceeded.set(exceeded);
+        Err(Gone)
+    }
 }
 
 impl FrameSender {
+    /// The same pipe, whose frames are counted; who sends more than it may finds nobody listening.
+    #[cfg(feature = "query")]
+    pub(super) fn metered(mut self, meter: &Arc<Meter>) -> Self {
+        self.meter = Some(Arc::clone(meter));
+        self
+    }
+
+    fn pass(&self, frame: &Frame) -> Result<(), Gone> {
+        #[cfg(feature = "query")]
+        if let Some(meter) = &self.meter {
+            return meter.pass(frame);
+        }
+        let _ = frame;
+        Ok(())
+    }
+
     /// Hands the frame on, when there is room for it.
     ///
     /// # Errors
     /// [`Gone`] if nobody listens any more.
     pub(crate) async fn send(&self, frame: Frame) -> Result<(), Gone> {
+        self.pass(&frame)?;
         // A frame larger than the pipe waits until the pipe is empty.
         let units = frame.bytes().div_ceil(UNIT).clamp(1, self.units);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
@@ -56,7 +135,10 @@ impl FrameSender {
         let at_once =
             u32::try_from(units).ok().and_then(|n| Arc::clone(&self.room).try_acquire_many_owned(n).ok());
         match at_once {
-            Some(permit) => self.into.send((frame, permit)).map_err(|_| Gone),
+            Some(permit) => {
+                self.pass(&frame)?;
+                self.into.send((frame, permit)).map_err(|_| Gone)
+            }
             None => tokio::runtime::Handle::current().block_on(self.send(frame)),
         }
     }

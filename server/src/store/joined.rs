@@ -68,7 +68,7 @@ impl Heads<'_> {
                 Frame::Warning(text) if self.warnings == Warnings::Abort => {
                     return Err(StoreError::Aborted(text));
                 }
-                warning @ Frame::Warning(_) => self.out.send(warning).await?,
+                other @ (Frame::Warning(_) | Frame::Hints(_)) => self.out.send(other).await?,
             }
         }
         Ok(())
@@ -121,12 +121,15 @@ pub(crate) async fn join_streams(
 /// By time, each once. Of two over the same time, that with the greater bytes comes first, as in Thanos' proxy: it decides which
 /// replica's chunk is read first.
 pub(crate) fn in_order(mut chunks: Vec<StoreChunk>) -> Vec<StoreChunk> {
-    chunks.sort_by(|a, b| {
-        let times = |chunk: &StoreChunk| (chunk.range.min, chunk.range.max);
-        times(a).cmp(&times(b)).then_with(|| parts(b).cmp(parts(a)))
-    });
+    chunks.sort_by(by_order);
     chunks.dedup();
     chunks
+}
+
+/// Which of two chunks comes first; `Equal` only if they are the same.
+pub(crate) fn by_order(a: &StoreChunk, b: &StoreChunk) -> std::cmp::Ordering {
+    let times = |chunk: &StoreChunk| (chunk.range.min, chunk.range.max);
+    times(a).cmp(&times(b)).then_with(|| parts(b).cmp(parts(a)))
 }
 
 /// What tells the contents of two chunks apart, part by part: one that is there comes before one that is not.

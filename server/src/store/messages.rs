@@ -7,7 +7,7 @@ use sarsen_block::Encoding;
 use tokio::task::JoinSet;
 
 use super::{ChunkParts, Frame, FrameReceiver, SeriesQuery, StoreChunk, StoreError, StoreSeries};
-use crate::wire::storeapi::SeriesMessage;
+use crate::wire::storeapi::{SeriesMessage, hints_message};
 
 /// About how many bytes a message has at most: one that is larger has a single chunk.
 pub(super) const MESSAGE: usize = 1 << 20;
@@ -73,6 +73,10 @@ impl Messages {
             Frame::Warning(text) => {
                 self.close();
                 self.ready.push_back(Ok(SeriesMessage::Warning(text)));
+            }
+            Frame::Hints(hints) => {
+                self.close();
+                self.ready.push_back(Ok(SeriesMessage::Hints(hints_message(&hints))));
             }
             Frame::Series(mut series) => {
                 if !self.xor2 {

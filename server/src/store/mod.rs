@@ -13,14 +13,19 @@ mod error;
 mod frames;
 #[cfg(feature = "store")]
 mod gateway;
+mod hints;
 mod info;
 #[cfg(any(feature = "query", all(feature = "receive", feature = "store")))]
 mod joined;
+#[cfg(feature = "query")]
+mod limited;
 #[cfg(feature = "receive")]
 mod local;
 #[cfg(all(feature = "receive", feature = "store"))]
 mod merged;
 mod messages;
+#[cfg(any(feature = "query", feature = "receive"))]
+mod observer;
 mod outgoing;
 mod query;
 mod selectors;
@@ -38,13 +43,24 @@ pub(crate) use error::StoreError;
 pub(crate) use frames::{FrameReceiver, FrameSender, Gone, frames};
 #[cfg(feature = "store")]
 pub(crate) use gateway::{Gateway, GatewayLimits, GatewayOptions, Sieve};
+#[cfg(feature = "store")]
+pub(crate) use hints::Effort;
+#[cfg(feature = "query")]
+pub(crate) use hints::EndpointHints;
+pub(crate) use hints::{BlockHint, Hints};
 pub(crate) use info::StoreInfo;
+#[cfg(feature = "query")]
+pub(crate) use joined::by_order;
 #[cfg(any(feature = "query", all(feature = "receive", feature = "store")))]
 pub(crate) use joined::{Warnings, in_order, join_streams};
+#[cfg(feature = "query")]
+pub(crate) use limited::{LimitedStore, SelectLimits};
 #[cfg(feature = "receive")]
-pub(crate) use local::{LocalLimits, LocalObserver, LocalStore};
+pub(crate) use local::{LocalLimits, LocalStore};
 #[cfg(all(feature = "receive", feature = "store"))]
 pub(crate) use merged::MergedStore;
+#[cfg(any(feature = "query", feature = "receive"))]
+pub(crate) use observer::SelectObserver;
 pub(crate) use outgoing::{OutgoingLabels, merge_equal, sort_outgoing, strip_external};
 pub(crate) use query::{ExemplarsQuery, LabelsQuery, QueryHints, SeriesQuery, Shard};
 pub(crate) use selectors::selectors_of;

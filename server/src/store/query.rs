@@ -34,7 +34,7 @@ pub(crate) struct SeriesQuery {
     pub(crate) xor2: bool,
     /// Whose request it is, for limits and metrics.
     pub(crate) tenant: Option<String>,
-    /// Whether statistics of the query are wanted.
+    /// Whether it is wanted what was read and whom others were asked of: [`Hints`](super::Hints).
     pub(crate) stats: bool,
     /// Only stores that fit one of these sets of matchers are asked, by their address (`__address__`) and external labels;
     /// none: all. Only those who ask others look at it.
@@ -130,12 +130,14 @@ pub(crate) struct ExemplarsQuery {
     pub(crate) tenant: Option<String>,
     /// Whether a part that cannot be read is an error instead of a warning.
     pub(crate) abort: bool,
+    /// As of a [`SeriesQuery`].
+    pub(crate) stores: Vec<Vec<Matcher>>,
 }
 
 impl ExemplarsQuery {
     /// A query for the exemplars in `range` of the series that one of the selectors takes, with nothing else asked for.
     pub(crate) const fn new(selectors: Vec<Vec<Matcher>>, range: TimeRange) -> Self {
-        Self { selectors, range, tenant: None, abort: false }
+        Self { selectors, range, tenant: None, abort: false, stores: Vec::new() }
     }
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sarsen_block::{BlockId, Chunk, Encoding, Labels, TimeRange, Timestamp};
 use sarsen_downsample::{AggrChunk, Aggregate};
 
-use super::StoreError;
+use super::{Hints, StoreError};
 
 /// The bytes of a chunk, never decoded on their way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub(crate) enum Frame {
     Series(StoreSeries),
     /// Something is missing; the text says what and why.
     Warning(String),
+    /// What was looked at; only for those who ask for it.
+    Hints(Box<Hints>),
 }
 
 impl Frame {
@@ -62,6 +64,7 @@ impl Frame {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Warning(text) => text.len(),
+            Self::Hints(hints) => hints.blocks.iter().flatten().map(|block| block.id.len()).sum(),
             Self::Series(series) => {
                 let chunks: usize = series.chunks.iter().map(StoreChunk::bytes).sum();
                 series.labels.as_ref().as_bytes().len() + chunks

@@ -83,15 +83,16 @@ impl Node {
 
     /// Starts `sarsen standalone` in `dir/data` and waits until it is ready.
     pub(crate) async fn standalone(dir: &Path, extra: &[&str]) -> Self {
-        let (port, _) = free_ports();
+        let (port, grpc) = free_ports();
         let mut command = Command::new(env!("CARGO_BIN_EXE_sarsen"));
         command
             .arg("standalone")
             .arg(format!("--http-address=127.0.0.1:{port}"))
+            .arg(format!("--grpc-address=127.0.0.1:{grpc}"))
             .arg(format!("--data-dir={}", dir.join("data").display()))
-            .args(grpc_address(extra))
             .args(extra);
-        let node = Self::start(command, dir, (port, port), dir.join("data/tenants"));
+        let mut node = Self::start(command, dir, (port, port), dir.join("data/tenants"));
+        node.grpc = format!("127.0.0.1:{grpc}");
         node.wait_ready().await;
         node
     }

@@ -8,10 +8,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sarsen_block::{Encoding, TimeRange, Timed, TimedChunk, decode_chunks, interleave};
+use sarsen_block::{Encoding, TimeRange, Timed, TimedChunk, Timestamp, decode_chunks, interleave};
 use sarsen_downsample::{Aggregate, Sent, Sink, Wanted, aggregate_for, read_sent};
 use sarsen_promql::{Error, Samples, Selection, SeriesData};
 
+use super::apart::{Origins, Tagged};
 use super::pieces::{Columns, Row};
 use crate::query::{Gather, Replicas};
 use crate::store::{ChunkParts, StoreChunk};
@@ -48,6 +49,8 @@ pub(super) struct ChunkData {
     chunks: Vec<StoreChunk>,
     overlap: bool,
     reading: Arc<Reading>,
+    /// Where each of them comes from, if somebody wants to know; then none stands twice.
+    origins: Option<Origins>,
 }
 
 impl fmt::Debug for ChunkData {
@@ -73,7 +76,12 @@ impl ChunkData {
             drop_identical(&mut chunks);
             overlap = !apart(&chunks);
         }
-        Self { chunks, overlap, reading }
+        Self { chunks, overlap, reading, origins: None }
+    }
+
+    /// Of chunks in order, none of them twice, whose samples are counted by where they come from.
+    pub(super) fn counted(chunks: Vec<StoreChunk>, origins: Origins, reading: Arc<Reading>) -> Self {
+        Self { origins: Some(origins), ..Self::new(chunks, reading) }
     }
 
     fn all_raw(&self) -> bool {
@@ -102,13 +110,26 @@ impl ChunkData {
     fn made_one(&self, how: Replicas, into: &mut Columns<'_>) -> Result<(), sarsen_block::Error> {
         let range = self.reading.range;
         let mut rows = Vec::new();
-        for chunks in split(&self.chunks) {
+        let split = split(&self.chunks);
+        for chunks in &split {
             let mut row = Row::default();
             let one_behind = how == Replicas::Penalty;
-            read_sent(chunks.into_iter().map(sent), self.wanted(), (range, one_behind), &mut row)?;
+            let chunks = chunks.iter().filter_map(|&at| self.chunks.get(at)).map(sent);
+            read_sent(chunks, self.wanted(), (range, one_behind), &mut row)?;
             rows.push(row);
         }
-        if rows.iter().all(Row::is_plain) {
+        if let Some(origins) = &self.origins {
+            let mut counting = origins.counting(&self.chunks, &split);
+            let tagged = |(row, samples): (usize, Row)| {
+                let tagged = samples.into_mixed().into_iter().map(|sample| Tagged { sample, row });
+                tagged.collect::<Vec<_>>()
+            };
+            let rows = rows.into_iter().enumerate().map(tagged).collect();
+            self.one_of(rows, how, |tagged| {
+                counting.count(tagged.row, tagged.sample.t);
+                into.sample(tagged.sample);
+            });
+        } else if rows.iter().all(Row::is_plain) {
             let floats = rows.into_iter().map(|row| row.floats);
             self.one_of(floats.collect(), how, |(t, value)| into.float(t, 0, value));
         } else {
@@ -137,13 +158,20 @@ impl ChunkData {
 impl SeriesData for ChunkData {
     fn read(&self, samples: &mut Samples) -> Result<(), Error> {
         let reading = &self.reading;
+        let before = (samples.times.len(), samples.histogram_times.len());
         let mut into = Columns(samples);
         let read = match reading.replicas {
             Some(how) if self.overlap => self.made_one(how, &mut into),
             None if self.overlap && !reading.adjust && self.all_raw() => self.merged(&mut into),
             _ => read_sent(self.chunks.iter().map(sent), self.wanted(), (reading.range, false), &mut into),
         };
-        read.map_err(|why| Error::Data(why.to_string()))
+        read.map_err(|why| Error::Data(why.to_string()))?;
+        if let Some(origins) = self.origins.as_ref().filter(|_| !self.overlap) {
+            let mut counting = origins.counting(&self.chunks, &[(0..self.chunks.len()).collect()]);
+            let floats = samples.times.iter().skip(before.0);
+            floats.chain(samples.histogram_times.iter().skip(before.1)).for_each(|&t| counting.count(0, t));
+        }
+        Ok(())
     }
 }
 
@@ -154,18 +182,19 @@ fn sent(chunk: &StoreChunk) -> Sent<'_> {
     }
 }
 
-/// Rows without overlaps: each chunk, in order of first, then last time, goes to the first row that has ended before it.
-fn split(chunks: &[StoreChunk]) -> Vec<Vec<&StoreChunk>> {
-    let mut rows: Vec<Vec<&StoreChunk>> = Vec::new();
-    for chunk in chunks {
-        let ended =
-            |row: &&mut Vec<&StoreChunk>| row.last().is_none_or(|last| last.range.max < chunk.range.min);
-        match rows.iter_mut().find(ended) {
-            Some(row) => row.push(chunk),
-            None => rows.push(vec![chunk]),
+/// Rows without overlaps, as numbers of chunks: each, in order of first, then last time, goes to the first row that has ended before it.
+fn split(chunks: &[StoreChunk]) -> Vec<Vec<usize>> {
+    let mut rows: Vec<(Timestamp, Vec<usize>)> = Vec::new();
+    for (at, chunk) in chunks.iter().enumerate() {
+        match rows.iter_mut().find(|(last, _)| *last < chunk.range.min) {
+            Some((last, row)) => {
+                row.push(at);
+                *last = chunk.range.max;
+            }
+            None => rows.push((chunk.range.max, vec![at])),
         }
     }
-    rows
+    rows.into_iter().map(|(_, row)| row).collect()
 }
 
 /// Keeps the first of chunks that are the same. They are sorted by range, and those of one range are few.

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "store")]
 mod downsampled;
+mod explained;
 mod golden;
 
 use async_trait::async_trait;
@@ -132,6 +133,30 @@ async fn whoever_waits_for_a_store_that_hangs_can_be_stopped() {
     tokio::spawn(async move { stop.stop() });
     let answer = ask(store, &selection("", TimeRange::ALL), &Gather::default(), &told).await;
     assert!(matches!(answer, Err(Error::Canceled)));
+}
+
+#[tokio::test]
+async fn so_many_are_asked_ahead_and_who_is_waited_for_is_asked() {
+    let told = Arc::new(Told::new(2));
+    let frames = vec![frame("a", vec![chunk(&[(1000, 1.0)])])];
+    // The first ones hold their places for ever: nobody reads them, and they do not end.
+    let store = |hangs| Arc::new(Scripted { frames: frames.clone(), hangs, ..Scripted::default() });
+    let stores = [store(true), store(true), store(false)];
+    let ask = |store: &Arc<Scripted>| {
+        let store = Arc::<Scripted>::clone(store);
+        select(store, &selection("", TimeRange::ALL), &Gather::default(), &told)
+    };
+    let mut sets: Vec<_> = stores.iter().map(ask).collect();
+    while stores.iter().take(2).any(|store| store.asked.lock().is_empty()) {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    assert!(stores[2].asked.lock().is_empty(), "it has no place");
+    let last = sets.pop().unwrap();
+    let series = tokio::task::spawn_blocking(move || read(last)).await.unwrap().unwrap();
+    assert_eq!(series, [(pod("a"), vec![(1000, 1.0)])]);
 }
 
 #[tokio::test]

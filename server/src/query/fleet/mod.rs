@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use sarsen_block::Labels;
+use sarsen_bucket::Selector;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -24,32 +25,44 @@ use tonic::Status;
 pub(crate) use metadata::MetadataQuery;
 
 use super::endpoints::{Endpoint, EndpointOptions, EndpointSet, Known, Offers, Sources, labels_of};
-use super::proxy::{ProxyStore, error_of};
+use super::proxy::{ProxyOptions, ProxyStore, error_of};
 use super::resolve::Names;
 use super::surroundings::{Found, Metadata, RulesQuery, StoreStatus, Surroundings};
 use crate::config::query_endpoints::EndpointConfig;
-use crate::metrics::{Page, Registry, Type};
+use crate::metrics::{Page, Registry, SelectMetrics, Type};
 use crate::net::grpc::{Method, go_text};
-use crate::store::StoreError;
+use crate::store::{LimitedStore, SelectLimits, Store, StoreError};
 use crate::wire::generated::thanos::{LabelSet, PartialResponseStrategy, targets_request};
 use crate::wire::storeapi::{FromWire, ToWire};
 
 /// How long endpoints wait for the first look-up of names.
 const NAMES_FIRST: Duration = Duration::from_secs(5);
 
+/// What a querier takes of its endpoints, and how it shows them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Taken {
+    /// Labels of the metric of connections: `external_labels`, `store_type`, `ip_port`.
+    pub(crate) connections: Vec<String>,
+    /// Labels that stand for all of it.
+    pub(crate) labels: Labels,
+    /// Which sets of external labels are taken; none: all.
+    pub(crate) selector: Option<Selector>,
+    /// Bounds of each request for series.
+    pub(crate) limits: SelectLimits,
+}
+
 /// The endpoints of a querier.
-#[derive(Debug)]
 pub(crate) struct Fleet {
     sources: Arc<Sources>,
     endpoints: Arc<EndpointSet>,
-    store: Arc<ProxyStore>,
+    store: Arc<LimitedStore>,
     replica_labels: Vec<Bytes>,
     timeout: Duration,
 }
 
 impl Fleet {
-    /// Reads files; connects to nobody yet. `replica_labels` tell replicas of rules and targets apart, `connections` are the
-    /// labels of the metric of connections (`external_labels`, `store_type`, `ip_port`).
+    /// Reads files; connects to nobody yet. `replica_labels` tell replicas of rules and targets apart, `taken` says what
+    /// of the endpoints is taken.
     ///
     /// # Errors
     /// If a file makes no sense, with its name.
@@ -57,7 +70,7 @@ impl Fleet {
         config: EndpointConfig,
         names: Arc<dyn Names>,
         replica_labels: Vec<Bytes>,
-        connections: &[String],
+        taken: &Taken,
         registry: &Registry,
     ) -> Result<Self, String> {
         let (info_timeout, unhealthy) = (config.info_timeout, config.unhealthy);
@@ -66,14 +79,17 @@ impl Fleet {
         let options = EndpointOptions { channel: sources.channel_options(), info_timeout, unhealthy };
         let listing = Arc::clone(&sources);
         let endpoints = Arc::new(EndpointSet::new(listing, options, registry));
-        show_connections(&endpoints, connections.to_vec(), registry);
-        let store = Arc::new(ProxyStore::new(Arc::clone(&endpoints), timeout, registry));
+        show_connections(&endpoints, taken.connections.clone(), registry);
+        let Taken { labels, selector, limits, .. } = taken.clone();
+        let options = ProxyOptions { timeout, labels, selector };
+        let store = Arc::new(ProxyStore::new(Arc::clone(&endpoints), options, registry));
+        let store = Arc::new(LimitedStore::new(store, limits, Arc::new(SelectMetrics::new(registry))));
         Ok(Self { sources, endpoints, store, replica_labels, timeout })
     }
 
     /// All endpoints as one store.
-    pub(crate) fn store(&self) -> Arc<ProxyStore> {
-        Arc::clone(&self.store)
+    pub(crate) fn store(&self) -> Arc<dyn Store> {
+        Arc::<LimitedStore>::clone(&self.store)
     }
 
     /// Looks after names, files and endpoints until it is told to stop.

@@ -221,6 +221,7 @@ pub(super) async fn gather(
     while let Some(frame) = out.next().await {
         match frame {
             Frame::Warning(text) => found.warnings.push(text),
+            Frame::Hints(_) => {}
             Frame::Series(series) if chunks && !reaches_over(&series, asked) => {}
             Frame::Series(series) => {
                 if found.labels.last() != Some(&series.labels) {

@@ -4,6 +4,8 @@
 //! here and in `answer`. Which dialect is spoken is a setting.
 
 mod answer;
+mod exemplars;
+mod explain;
 mod labels;
 mod others;
 mod queries;

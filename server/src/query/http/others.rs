@@ -1,4 +1,4 @@
-//! What is asked beside queries and series: exemplars, stores, rules, alerts, targets, metadata.
+//! What is asked beside queries and series: stores, rules, alerts, targets, metadata.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,54 +8,14 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, Data};
 use super::labels::refused;
 use super::rule_pages::RulePage;
-use super::{Api, Ask, tenancy};
+use super::{Api, Ask};
 use crate::query::dialect::Kind;
 use crate::query::fault::Fault;
-use crate::query::params::{FIRST, LAST, Moment};
+use crate::query::params::{FIRST, LAST};
 use crate::query::surroundings::{Metadata, RulesQuery, StoreStatus};
-use crate::store::{ExemplarOut, ExemplarsQuery, LabelsQuery};
+use crate::store::LabelsQuery;
 
 impl Api {
-    /// `/query_exemplars`.
-    pub(super) async fn exemplars(&self, ask: Ask) -> Result<Answer, Fault> {
-        let start = ask.params.time_or("start", Moment::of_ms(FIRST))?;
-        let end = ask.params.time_or("end", Moment::of_ms(LAST))?;
-        if end < start && ask.params.dialect.is_prometheus() {
-            return Err(Fault::bad("end timestamp must not be before start timestamp"));
-        }
-        let thanos = !ask.params.dialect.is_prometheus();
-        let expr = self.0.executor.parse(ask.params.text("query")).map_err(|why| match thanos {
-            // Thanos parses where it asks the stores, so that to it the fault is an inner one.
-            true => Fault::new(Kind::Internal, format!("retrieving exemplars: proxy Exemplars: {why}")),
-            false => Fault::bad(why),
-        })?;
-        let mut selectors: Vec<_> = expr.selectors().into_iter().map(<[_]>::to_vec).collect();
-        if selectors.is_empty() {
-            return Ok(Answer::of(if thanos { Data::Json(json!([])) } else { Data::Nothing }));
-        }
-        if let Some(matcher) = self.0.settings.tenancy.enforced(&ask.tenant) {
-            selectors.iter_mut().for_each(|selector| tenancy::hold(selector, &matcher));
-        }
-        let query = ExemplarsQuery {
-            tenant: Some(ask.tenant.clone()),
-            abort: !self.0.settings.partial.exemplars,
-            ..ExemplarsQuery::new(selectors, TimeRange::new(start.ms(), end.ms()))
-        };
-        let found = self.0.executor.store().exemplars(query).await.map_err(refused)?;
-        let exemplar = |one: &ExemplarOut| {
-            let (mut value, mut time) = (Vec::new(), Vec::new());
-            let _ = crate::wire::json::float(&mut value, one.value);
-            let _ = crate::wire::json::seconds(&mut time, one.t);
-            let time: Value = serde_json::from_slice(&time).unwrap_or_default();
-            json!({"labels": object(one.labels.as_ref()), "value": String::from_utf8_lossy(&value), "timestamp": time})
-        };
-        let series = found.series.iter().map(|series| {
-            let exemplars: Vec<Value> = series.exemplars.iter().map(exemplar).collect();
-            json!({"seriesLabels": object(series.labels.as_ref()), "exemplars": exemplars})
-        });
-        Ok(Answer::partial(Data::Json(series.collect()), found.warnings))
-    }
-
     /// `/stores`: by kind.
     pub(super) async fn stores(&self, ask: Ask) -> Result<Answer, Fault> {
         let mut stores: BTreeMap<String, Vec<Value>> = BTreeMap::new();
@@ -241,7 +201,7 @@ fn shown(store: &StoreStatus) -> Value {
     })
 }
 
-fn object(labels: LabelsRef<'_>) -> Value {
+pub(super) fn object(labels: LabelsRef<'_>) -> Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     labels.iter().map(|(name, value)| (text(name), Value::String(text(value)))).collect::<Map<_, _>>().into()
 }

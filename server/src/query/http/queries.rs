@@ -7,6 +7,7 @@ use sarsen_promql::Value as QueryValue;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Data};
+use super::explain::{explanation, time};
 use super::{Api, Ask};
 use crate::clock;
 use crate::query::dialect::Kind;
@@ -15,7 +16,7 @@ use crate::query::fault::Fault;
 use crate::query::gather::Gather;
 use crate::query::params::{Moment, Params, nanos, quoted};
 use crate::store::Shard;
-use crate::wire::json::{seconds, tree};
+use crate::wire::json::tree;
 
 const MILLISECOND: i64 = 1_000_000;
 /// Steps that a query may have.
@@ -149,6 +150,7 @@ impl Api {
             enforced: settings.tenancy.enforced(&ask.tenant),
             tenant: Some(ask.tenant.clone()),
             shard,
+            explain: false,
             adjust_counters: !params.dialect.is_prometheus(),
         })
     }
@@ -170,8 +172,10 @@ impl Api {
         }
     }
 
-    async fn answered(&self, ask: Ask, asked: Asked, limit: usize) -> Result<Answer, Fault> {
+    async fn answered(&self, ask: Ask, mut asked: Asked, limit: usize) -> Result<Answer, Fault> {
         let stats = ask.params.text("stats").to_owned();
+        let explains = ask.params.switch("explain", false).unwrap_or(false);
+        asked.gather.explain = explains;
         let (when, text) = (asked.when, asked.text.clone());
         let outcome = self.0.executor.answer(asked).await.map_err(|why| told(&ask.params, why));
         let outcome = outcome.inspect_err(|fault| {
@@ -184,8 +188,8 @@ impl Api {
             let each_step = stats == "all" && self.0.executor.has_feature("promql-per-step-stats");
             more.push_str(&format!(",\"stats\":{}", statistics(&outcome, when, each_step)));
         }
-        if ask.params.switch("explain", false).unwrap_or(false) {
-            more.push_str(&format!(",\"explanation\":{}", explanation(&outcome)));
+        if explains {
+            more.push_str(&format!(",\"explanation\":{}", explanation(&outcome, self.own())));
         }
         if !ask.params.dialect.is_prometheus() {
             more.push_str(",\"analysis\":{}");
@@ -205,10 +209,16 @@ impl Api {
         Ok(Answer { data: Data::Result(Box::new(value), more), warnings, infos, partial })
     }
 
-    async fn explained(&self, ask: &Ask, asked: Asked) -> Result<Answer, Fault> {
+    /// What is asked is, as far as it asks nobody else.
+    fn own(&self) -> &'static str {
+        self.0.executor.store().info().component
+    }
+
+    async fn explained(&self, ask: &Ask, mut asked: Asked) -> Result<Answer, Fault> {
+        asked.gather.explain = true;
         let outcome = self.0.executor.answer(asked).await.map_err(|why| told(&ask.params, why))?;
         let missing = outcome.missing.clone();
-        Ok(Answer::partial(Data::Json(explanation(&outcome)), missing))
+        Ok(Answer::partial(Data::Json(explanation(&outcome, self.own())), missing))
     }
 }
 
@@ -292,38 +302,6 @@ fn statistics(outcome: &Outcome, when: When, each_step: bool) -> Value {
             "execTotalTime": second(timings.total),
         },
         "samples": samples,
-    })
-}
-
-fn time(ms: i64) -> Value {
-    let mut out = Vec::new();
-    let _ = seconds(&mut out, ms);
-    serde_json::from_slice(&out).unwrap_or_default()
-}
-
-/// What was asked of whom, what came, what is missing.
-fn explanation(outcome: &Outcome) -> Value {
-    let selection = |selection: &sarsen_promql::Selection| {
-        let matcher = |matcher: &sarsen_block::Matcher| {
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            format!("{}{}{}", text(matcher.name()), matcher.op().as_str(), quoted(&text(matcher.value())))
-        };
-        json!({
-            "matchers": selection.matchers.iter().map(matcher).collect::<Vec<_>>(),
-            "start": time(selection.range.min),
-            "end": time(selection.range.max),
-            "function": selection.hint.function,
-        })
-    };
-    let (series, chunks, bytes) = outcome.told.sent();
-    json!({
-        "selections": outcome.selections.iter().map(selection).collect::<Vec<_>>(),
-        "series": series,
-        "chunks": chunks,
-        "bytes": bytes,
-        "samples": outcome.stats.samples_read,
-        "executionTime": format!("{:?}", outcome.timings.total),
-        "missing": outcome.missing,
     })
 }
 

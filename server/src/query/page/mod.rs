@@ -27,6 +27,7 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("/page/query.js", SCRIPT, include_str!("query.js")),
     ("/page/graph.js", SCRIPT, include_str!("graph.js")),
     ("/page/complete.js", SCRIPT, include_str!("complete.js")),
+    ("/page/explain.js", SCRIPT, include_str!("explain.js")),
     ("/page/explore.js", SCRIPT, include_str!("explore.js")),
     ("/page/stores.js", SCRIPT, include_str!("stores.js")),
     ("/page/uPlot.iife.min.js", SCRIPT, include_str!("uPlot.iife.min.js")),

@@ -3,6 +3,7 @@
 import { ask, element, post, series, tell } from "./api.js";
 import { draw } from "./graph.js";
 import { complete } from "./complete.js";
+import { explain } from "./explain.js";
 
 const RANGES = ["5m", "15m", "1h", "3h", "6h", "12h", "1d", "2d", "7d", "30d", "90d", "180d"];
 const REFRESH = { off: 0, "5s": 5, "15s": 15, "1m": 60, "5m": 300 };
@@ -32,7 +33,8 @@ export function startQuery() {
   at("expression").value = given("expr") || FIRST;
   // Who comes without a wish watches; who follows a link looks at what is there.
   at("refresh").value = given("expr") ? "off" : "15s";
-  if (["1", "table"].includes(given("tab"))) document.querySelector("[name=view][value=table]").checked = true;
+  const view = given("tab") === "explain" ? "explain" : ["1", "table"].includes(given("tab")) ? "table" : "graph";
+  document.querySelector(`[name=view][value=${view}]`).checked = true;
 
   complete(at("expression"), at("suggestions"), () => run(true));
   at("ask").addEventListener("submit", (event) => {
@@ -84,12 +86,15 @@ async function run(asked) {
   const end = at("end").value ? new Date(at("end").value).getTime() / 1000 : Date.now() / 1000;
   const began = performance.now();
   try {
-    const answer = view === "graph"
-      ? await overRange(query, end, seconds(range), stop.signal)
-      : await post("query", { query, time: end }, stop.signal);
+    const answer = view === "table"
+      ? await post("query", { query, time: end }, stop.signal)
+      : await overRange(view === "graph" ? "query_range" : "query_range_explain", query, end, seconds(range), stop.signal);
     tell(at("fault"));
     note(answer);
-    const shown = view === "graph" ? showGraph(answer) : showTable(answer.data);
+    for (const [place, of] of [["graph", "graph"], ["legend", "graph"], ["table", "table"], ["explanation", "explain"]]) {
+      at(place).hidden = view !== of;
+    }
+    const shown = view === "graph" ? showGraph(answer) : view === "table" ? showTable(answer.data) : explain(at("explanation"), answer.data);
     at("told").textContent = `${shown}, ${Math.round(performance.now() - began)} ms`;
   } catch (why) {
     if (why.name !== "AbortError") tell(at("fault"), why);
@@ -102,13 +107,13 @@ function remember(query, range, view) {
   history.replaceState(null, "", `?${parameters}${location.hash}`);
 }
 
-async function overRange(query, end, range, signal) {
+async function overRange(path, query, end, range, signal) {
   // A point every four pixels is as much as one can see; no finer than a scrape.
   const points = Math.max(100, Math.floor(at("graph").clientWidth / 4) || 250);
   const step = seconds(at("step").value.trim()) || Math.max(5, Math.ceil(range / points));
   // Steps on whole multiples, so that the curve keeps its form from one look to the next.
   const last = Math.floor(end / step) * step;
-  const answer = await post("query_range", { query, start: last - range, end: last, step }, signal);
+  const answer = await post(path, { query, start: last - range, end: last, step }, signal);
   return { ...answer, start: last - range, end: last, step };
 }
 
@@ -117,14 +122,10 @@ function note({ warnings = [], infos = [] }) {
 }
 
 function showGraph({ data, start, end, step }) {
-  at("table").hidden = true;
-  at("graph").hidden = at("legend").hidden = false;
   return draw(at("graph"), at("legend"), data.result, { start, end, step });
 }
 
 function showTable({ resultType, result }) {
-  at("table").hidden = false;
-  at("graph").hidden = at("legend").hidden = true;
   const rows = resultType === "scalar" || resultType === "string"
     ? [element("tr", {}, element("td", {}, resultType), element("td", { class: "number" }, result[1]))]
     : result.slice(0, ROWS).map(row);

@@ -3,7 +3,10 @@
 //! An endpoint is left out if it cannot have what is asked for: no time in common, no set of external labels that fits, or the
 //! caller chose others. What an endpoint does not say counts as fitting.
 
-use sarsen_block::{Labels, LabelsRef, Matcher, TimeRange};
+use std::collections::BTreeSet;
+
+use sarsen_block::{BlockId, Labels, LabelsRef, MatchOp, Matcher, TimeRange};
+use sarsen_bucket::Selector;
 
 use crate::query::endpoints::Known;
 
@@ -22,14 +25,26 @@ const ADDRESS: &[u8] = b"__address__";
 impl Wanted<'_> {
     /// Whether the endpoint of this address that says this may have something.
     pub(crate) fn may_be_at(&self, address: &str, known: &Known) -> bool {
-        known.offers.store
-            && self.range.min <= known.range.max
-            && self.range.max >= known.range.min
-            && self.chosen(address, known)
-            && fits(self.matchers, &known.label_sets)
+        self.why_not_at(address, known).is_none()
     }
 
-    fn chosen(&self, address: &str, known: &Known) -> bool {
+    /// Why the endpoint has nothing of it; `None` if it may have something.
+    pub(crate) fn why_not_at(&self, address: &str, known: &Known) -> Option<&'static str> {
+        if !known.offers.store {
+            Some("it offers no series")
+        } else if self.range.min > known.range.max || self.range.max < known.range.min {
+            Some("time range")
+        } else if !self.chosen(address, known) {
+            Some("storeMatch[]")
+        } else if !fits(self.matchers, &known.label_sets) {
+            Some("external labels")
+        } else {
+            None
+        }
+    }
+
+    /// Whether the caller wants this endpoint to be asked.
+    pub(crate) fn chosen(&self, address: &str, known: &Known) -> bool {
         let fits_one = |matchers: &Vec<Matcher>| {
             let (of_address, of_labels): (Vec<Matcher>, Vec<Matcher>) =
                 matchers.iter().cloned().partition(|matcher| matcher.name() == ADDRESS);
@@ -47,6 +62,46 @@ pub(crate) fn fits(matchers: &[Matcher], sets: &[Labels]) -> bool {
 
 fn fits_set(matchers: &[Matcher], labels: LabelsRef<'_>) -> bool {
     matchers.iter().all(|matcher| labels.get(matcher.name()).is_none_or(|value| matcher.matches(value)))
+}
+
+/// Whether a set of external labels passes the rules.
+pub(super) fn takes(selector: &Selector, labels: &Labels) -> bool {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let labels = labels.iter().map(|(name, value)| (text(name), text(value))).collect();
+    // It is no block, so it has the name of none.
+    selector.takes(BlockId::from_parts(0, 0), &labels)
+}
+
+/// What to ask an endpoint that has these sets of external labels, so that only those that pass the rules answer; `None` if none does. Without sets
+/// there is nothing to select by. As in Thanos a label is held to the values that it has in the sets that pass, or to none where one of them
+/// does not have it.
+pub(super) fn taken(selector: &Selector, sets: &[Labels]) -> Option<Vec<Matcher>> {
+    let passing: Vec<&Labels> = sets.iter().filter(|labels| takes(selector, labels)).collect();
+    if passing.len() == sets.len() {
+        return Some(Vec::new());
+    }
+    if passing.is_empty() {
+        return None;
+    }
+    let names: BTreeSet<&[u8]> = passing.iter().flat_map(|set| set.iter().map(|(name, _)| name)).collect();
+    let matcher = |name: &[u8]| {
+        let values = passing.iter().map(|set| set.get(name).unwrap_or_default());
+        let values: BTreeSet<String> = values.map(|value| quoted(&String::from_utf8_lossy(value))).collect();
+        Matcher::new(MatchOp::Regex, name, values.into_iter().collect::<Vec<_>>().join("|")).ok()
+    };
+    names.into_iter().map(matcher).collect()
+}
+
+/// The text as a regular expression that matches nothing else.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len());
+    for c in text.chars() {
+        if "\\.+*?()|[]{}^$".contains(c) {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted
 }
 
 #[cfg(test)]
@@ -112,5 +167,32 @@ mod tests {
         let mut rules_only = known(&[], (0, 100));
         rules_only.offers.store = false;
         assert!(!asked("{a=\"b\"}", (0, 1), &[], &rules_only));
+    }
+
+    #[test]
+    fn by_rules_over_external_labels() {
+        let rules = "- {action: keep, source_labels: [region], regex: 'e.*'}\n- {action: drop, source_labels: [replica], regex: b}";
+        let selector = Selector::parse(rules).unwrap();
+        let sets = |sets: &[&[(&str, &str)]]| known(sets, (0, 1)).label_sets;
+        assert!(taken(&selector, &[]).unwrap().is_empty());
+        assert!(taken(&selector, &sets(&[&[("region", "eu")]])).unwrap().is_empty());
+        assert!(
+            taken(&selector, &sets(&[&[("region", "us")], &[("region", "eu"), ("replica", "b")]])).is_none()
+        );
+        let three = sets(&[&[("region", "e.u")], &[("region", "ex"), ("replica", "a")], &[("region", "us")]]);
+        let matchers = taken(&selector, &three).unwrap();
+        for (region, replica, passes) in [
+            ("e.u", None, true),
+            ("exu", None, false),
+            ("ex", Some("a"), true),
+            ("ex", Some("b"), false),
+            ("us", None, false),
+        ] {
+            let set = [Some(("region", region)), replica.map(|replica| ("replica", replica))];
+            let labels = Labels::from_pairs(set.into_iter().flatten()).unwrap();
+            let value = |matcher: &Matcher| labels.get(matcher.name()).unwrap_or_default();
+            let fits = matchers.iter().all(|matcher| matcher.matches(value(matcher)));
+            assert_eq!(fits, passes, "{region} {replica:?}");
+        }
     }
 }

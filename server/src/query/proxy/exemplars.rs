@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use sarsen_block::{Labels, Matcher};
 use tonic::Status;
 
-use super::{ProxyStore, error_of, fits};
+use super::{ProxyStore, Wanted, error_of, fits};
 use crate::net::grpc::go_text;
 use crate::query::client::EXEMPLARS;
 use crate::query::endpoints::{Endpoint, Known, labels_of};
@@ -46,9 +46,17 @@ fn exemplar(sent: Exemplar) -> Option<ExemplarOut> {
 }
 
 impl ProxyStore {
-    pub(super) async fn ask_exemplars(&self, query: ExemplarsQuery) -> Result<ExemplarsAnswer, StoreError> {
+    pub(super) async fn ask_exemplars(
+        &self,
+        mut query: ExemplarsQuery,
+    ) -> Result<ExemplarsAnswer, StoreError> {
+        query.selectors = query.selectors.iter().filter_map(|selector| self.stripped(selector)).collect();
         let mut endpoints = self.endpoints().asked();
-        endpoints.retain(|endpoint| endpoint.known().offers.exemplars);
+        let wanted = Wanted { range: query.range, matchers: &[], stores: &query.stores };
+        endpoints.retain(|endpoint| {
+            let known = endpoint.known();
+            known.offers.exemplars && wanted.chosen(endpoint.address(), &known) && self.only(&known).is_some()
+        });
         let query = &query;
         let asked = endpoints.into_iter().filter_map(|endpoint| {
             let expression = expression(&query.selectors, &endpoint.known())?;

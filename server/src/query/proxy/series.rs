@@ -4,16 +4,19 @@
 //! endpoint that does not take replica labels out, or that once sent series out of order, has its answer collected and sorted here.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sarsen_block::{Labels, LabelsRef};
 use tonic::Status;
 
+use crate::clock;
 use crate::net::grpc::go_text;
 use crate::query::client::{Answers, SERIES};
 use crate::query::endpoints::{Endpoint, Known};
-use crate::store::{Frame, FrameSender, Gone, OutgoingLabels, SeriesQuery, StoreSeries};
-use crate::wire::storeapi::{SeriesMessage, series_request};
+use crate::store::{
+    BlockHint, EndpointHints, Frame, FrameSender, Gone, Hints, OutgoingLabels, SeriesQuery, StoreSeries,
+};
+use crate::wire::storeapi::{SeriesMessage, read_hints, series_request};
 
 /// Asks one endpoint for the series of a query.
 pub(super) struct Reader {
@@ -22,6 +25,23 @@ pub(super) struct Reader {
     /// How long the next message may take; none: as long as it likes.
     pub(super) timeout: Option<Duration>,
     pub(super) out: FrameSender,
+}
+
+/// What has come of the endpoint.
+#[derive(Default)]
+struct Seen {
+    messages: u64,
+    endpoint: EndpointHints,
+    blocks: Option<Vec<BlockHint>>,
+}
+
+impl Seen {
+    fn came(&mut self, series: &StoreSeries) {
+        let (frames, chunks, bytes) = &mut self.endpoint.sent;
+        *frames += 1;
+        *chunks += series.chunks.len() as u64;
+        *bytes += series.chunks.iter().map(|chunk| chunk.bytes() as u64).sum::<u64>();
+    }
 }
 
 /// Why a stream ended before its end.
@@ -64,35 +84,54 @@ impl Mending {
 impl Reader {
     /// Reads to the end. Gives how many messages came.
     pub(super) async fn run(self) -> u64 {
-        let mut count = 0;
-        match self.read(&mut count).await {
-            Ok(()) | Err(Stop::Gone) => {}
-            Err(Stop::Broken(text)) => {
-                tracing::warn!(err = text, "series of an endpoint are not complete");
-                // If nobody listens any more, nobody misses it.
-                let _ = self.out.send(Frame::Warning(text)).await;
+        let (mut seen, began) = (Seen::default(), clock::moment());
+        let read = self.read(&mut seen, began).await;
+        // If nobody listens any more, nobody misses what comes here.
+        if let Err(Stop::Broken(text)) = read {
+            tracing::warn!(err = text, "series of an endpoint are not complete");
+            if self.query.stats {
+                seen.endpoint.warnings.push(text.clone());
             }
+            let _ = self.out.send(Frame::Warning(text)).await;
         }
-        count
+        if self.query.stats {
+            seen.endpoint.address = self.endpoint.address().to_owned();
+            seen.endpoint.component = self.endpoint.known().component;
+            seen.endpoint.took.1 = began.elapsed();
+            let endpoint = Some(Box::new(seen.endpoint));
+            let hints = Hints { blocks: seen.blocks, endpoint, ..Hints::default() };
+            let _ = self.out.send(Frame::Hints(Box::new(hints))).await;
+        }
+        seen.messages
     }
 
-    async fn read(&self, count: &mut u64) -> Result<(), Stop> {
+    async fn read(&self, seen: &mut Seen, began: Instant) -> Result<(), Stop> {
         let known = self.endpoint.known();
         let mending = Mending::of(&known, &self.query, self.endpoint.is_unsorted());
         let mut answers = self.open(&known, &mending).await?;
         let (mut collected, mut last) = (Vec::new(), None);
         while let Some(message) = self.next(&mut answers).await? {
-            *count += 1;
+            seen.messages += 1;
+            seen.endpoint.took.0.get_or_insert_with(|| began.elapsed());
             let series = match message {
                 SeriesMessage::Series(series) => vec![series],
                 SeriesMessage::Batch(series) => series,
                 SeriesMessage::Warning(text) => {
+                    if self.query.stats {
+                        seen.endpoint.warnings.push(text.clone());
+                    }
                     self.out.send(Frame::Warning(text)).await?;
                     continue;
                 }
-                SeriesMessage::Hints(_) => continue,
+                SeriesMessage::Hints(message) => {
+                    if let Some(blocks) = read_hints(&message).filter(|_| self.query.stats) {
+                        seen.blocks.get_or_insert_default().extend(blocks);
+                    }
+                    continue;
+                }
             };
             for series in series {
+                seen.came(&series);
                 let Some(series) = self.mend(series, &mending) else { continue };
                 if mending.sorts {
                     collected.push(series);

@@ -48,7 +48,7 @@ pub(crate) fn querier_services(
 }
 
 /// The services of a store that also answers whole queries.
-#[allow(dead_code, reason = "the one-process mode serves it next")]
+#[cfg(feature = "standalone")]
 pub(crate) fn querying_services(
     store: Arc<dyn Store>,
     queries: Arc<dyn Queries>,

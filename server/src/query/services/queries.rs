@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status};
 
 use super::samples::series_of;
 use crate::clock;
-use crate::query::{Gather, Replicas};
+use crate::query::{ApiSettings, Gather, Replicas};
 use crate::store::{Shard, TENANT};
 use crate::wire::generated::prometheus_copy::TimeSeries;
 use crate::wire::generated::thanos::query_server::Query;
@@ -76,6 +76,22 @@ pub(crate) struct QueryDefaults {
     pub(crate) max_resolution_ms: i64,
     /// The label that holds a tenant's name, if everybody sees only what is theirs, and who a caller without a name is.
     pub(crate) enforced: Option<(String, String)>,
+    /// Whether resets are taken out of counters of raw data too.
+    pub(crate) adjust_counters: bool,
+}
+
+impl QueryDefaults {
+    /// Those of a querier whose HTTP API has these settings.
+    pub(crate) fn of(api: &ApiSettings) -> Self {
+        let enforced = api.tenancy.label.clone().map(|label| (label, api.tenancy.default.clone()));
+        Self {
+            replica_labels: api.replica_labels.clone(),
+            replicas: api.replicas,
+            max_resolution_ms: 0,
+            enforced,
+            adjust_counters: !api.dialect.is_prometheus(),
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -135,7 +151,8 @@ impl QueryService {
             shard: common
                 .shard
                 .and_then(|shard| Shard::new(shard.shard_index, shard.total_shards, shard.by, shard.labels)),
-            adjust_counters: true,
+            explain: false,
+            adjust_counters: self.defaults.adjust_counters,
         };
         let seconds = |seconds: i64| u64::try_from(seconds).ok().filter(|seconds| *seconds > 0);
         Ok(Asking {

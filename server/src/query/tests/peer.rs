@@ -17,8 +17,8 @@ use crate::metrics::Registry;
 use crate::net::grpc::Services;
 use crate::net::{ServeOptions, bind, serve};
 use crate::query::endpoints::{EndpointOptions, EndpointSet, EndpointSpec};
-use crate::query::proxy::ProxyStore;
-use crate::store::{ChunkParts, Frame, SeriesQuery, Store as _, StoreChunk, StoreError, StoreSeries, frames};
+use crate::query::proxy::{ProxyOptions, ProxyStore};
+use crate::store::{ChunkParts, Frame, SeriesQuery, StoreChunk, StoreError, StoreSeries, frames};
 use crate::wire::generated::thanos::info::info_server::{Info, InfoServer};
 use crate::wire::generated::thanos::metadata_server::{Metadata, MetadataServer};
 use crate::wire::generated::thanos::rules_server::{Rules, RulesServer};
@@ -260,12 +260,13 @@ pub(crate) async fn proxy_over(addresses: &[&str], timeout_ms: u64) -> ProxyStor
     let options = EndpointOptions { info_timeout: Duration::from_secs(2), ..EndpointOptions::default() };
     let endpoints = Arc::new(EndpointSet::new(Arc::new(specs), options, &registry));
     endpoints.look().await;
-    ProxyStore::new(endpoints, Duration::from_millis(timeout_ms), &registry)
+    let options = ProxyOptions { timeout: Duration::from_millis(timeout_ms), ..ProxyOptions::default() };
+    ProxyStore::new(endpoints, options, &registry)
 }
 
 /// What comes of a query: series, warnings, the outcome.
 pub(crate) async fn ask(
-    proxy: &ProxyStore,
+    proxy: &dyn crate::store::Store,
     query: SeriesQuery,
 ) -> (Vec<StoreSeries>, Vec<String>, Result<(), StoreError>) {
     let (into, mut out) = frames(1 << 30);
@@ -275,6 +276,7 @@ pub(crate) async fn ask(
         match frame {
             Frame::Series(series) => found.push(series),
             Frame::Warning(text) => warnings.push(text),
+            Frame::Hints(_) => {}
         }
     }
     (found, warnings, outcome)

@@ -18,7 +18,7 @@ use crate::config::query_endpoints::{ClientConfig, EndpointConfig, Named};
 use crate::metrics::Registry;
 use crate::net::grpc::{ChannelOptions, GrpcMetrics, Method};
 use crate::query::client::Client;
-use crate::query::fleet::Fleet;
+use crate::query::fleet::{Fleet, Taken};
 use crate::query::resolve::Names;
 use crate::query::services::{Answered, Asking, Queries, QueryDefaults, Times, querier_services};
 use crate::query::surroundings::{RulesQuery, Surroundings as _};
@@ -59,8 +59,9 @@ async fn fleet(addresses: &[&str], registry: &Registry) -> (Arc<Fleet>, DropGuar
         client: ClientConfig { tls: None, snappy: true },
     };
     let replicas = vec![Bytes::from_static(b"replica")];
-    let connections = ["external_labels".to_owned(), "store_type".to_owned()];
-    let fleet = Arc::new(Fleet::open(config, Arc::new(NoNames), replicas, &connections, registry).unwrap());
+    let connections = vec!["external_labels".to_owned(), "store_type".to_owned()];
+    let taken = Taken { connections, ..Taken::default() };
+    let fleet = Arc::new(Fleet::open(config, Arc::new(NoNames), replicas, &taken, registry).unwrap());
     let stop = CancellationToken::new();
     tokio::spawn({
         let (fleet, stop) = (Arc::clone(&fleet), stop.clone());
@@ -119,7 +120,7 @@ async fn what_endpoints_have_goes_up_through_two_queriers() {
     let stores = global.stores();
     assert_eq!((stores.len(), stores[0].component.as_str(), stores[0].label_sets.len()), (1, "query", 2));
     let query = SeriesQuery::new(TimeRange::new(0, 10), parse_selector("up").unwrap());
-    let (found, warnings, outcome) = ask(&global.store(), query).await;
+    let (found, warnings, outcome) = ask(&*global.store(), query).await;
     assert_eq!((found, outcome), (vec![series(&[("__name__", "up"), ("pod", "a")], &[(0, 1)])], Ok(())));
     assert!(warnings.is_empty());
 

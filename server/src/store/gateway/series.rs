@@ -4,7 +4,7 @@
 //! read for as many series as fit into a batch, of all blocks at once, while the batch before is on its way to the caller. If
 //! a block fails in the middle, the call begins anew behind the last series that was sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -19,7 +19,10 @@ use super::shelf::{Asked, Shelf};
 use super::source::Source;
 use crate::clock;
 use crate::metrics::Answered;
-use crate::store::{ChunkParts, Frame, FrameSender, SeriesQuery, StoreChunk, StoreError, StoreSeries};
+use crate::store::{
+    BlockHint, ChunkParts, Effort, Frame, FrameSender, Hints, SeriesQuery, StoreChunk, StoreError,
+    StoreSeries,
+};
 
 /// Bytes of chunks that are read for one batch; the first one is smaller, so that the caller need not wait for it.
 const BATCH_BYTES: u64 = 4 << 20;
@@ -50,8 +53,12 @@ pub(super) async fn answer(
         sent: 0,
         last: None,
         answered: Answered::default(),
+        read: BTreeSet::new(),
     };
     call.run().await?;
+    if query.stats {
+        frames.send(call.hints()).await?;
+    }
     Ok(call.answered)
 }
 
@@ -64,6 +71,8 @@ struct Call<'a> {
     /// The last one of them.
     last: Option<Labels>,
     answered: Answered,
+    /// The blocks that were asked, if somebody wants to know.
+    read: BTreeSet<BlockHint>,
 }
 
 /// Series in order, and the blocks that they lie in.
@@ -195,6 +204,15 @@ impl Call<'_> {
         }
     }
 
+    /// What was read, and what it took.
+    fn hints(&mut self) -> Frame {
+        let Answered { series, touched_series, touched_chunks, found_in, sent_in, .. } = self.answered;
+        let effort =
+            Effort { series: (touched_series, series), chunks: touched_chunks, took: (found_in, sent_in) };
+        let blocks = Some(std::mem::take(&mut self.read).into_iter().collect());
+        Frame::Hints(Box::new(Hints { blocks, effort, ..Hints::default() }))
+    }
+
     async fn warn(&self, warnings: Vec<String>) -> Result<(), StoreError> {
         for warning in warnings {
             self.frames.send(Frame::Warning(warning)).await?;
@@ -219,6 +237,9 @@ impl Call<'_> {
         let answers = self.request.ask(Shelf::choose, &one, &mut warnings).await?;
         self.warn(warnings).await?;
         self.answered.blocks += answers.len() as u64;
+        if query.stats {
+            self.read.extend(answers.iter().map(|(asked, _)| asked.source.hint()));
+        }
         self.answered.touched_series += answers.iter().map(|(_, found)| found.len() as u64).sum::<u64>();
         let (last, shard, limit) = (self.last.clone(), query.shard.clone(), query.limit);
         let limit = limit.saturating_sub(self.sent);

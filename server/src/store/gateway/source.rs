@@ -13,6 +13,7 @@ use sarsen_bucket::{
 use sarsen_downsample::{AggregateChunks, Resolution};
 
 use super::choose::{external_labels, resolution_of};
+use crate::store::BlockHint;
 
 /// What all blocks are read through.
 #[derive(Debug)]
@@ -40,6 +41,11 @@ impl Source {
 
     pub(super) fn id(&self) -> BlockId {
         self.meta.id
+    }
+
+    /// As those see it who ask what was read.
+    pub(super) fn hint(&self) -> BlockHint {
+        BlockHint::new(self.id().to_string(), resolution_of(&self.meta), self.meta.range())
     }
 
     /// How windows are taken out of its chunks, if they have any.

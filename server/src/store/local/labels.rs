@@ -57,7 +57,7 @@ fn gather(
             warnings.push(text);
             Ok::<_, StoreError>(())
         }
-        Frame::Series(_) => Ok(()),
+        Frame::Series(_) | Frame::Hints(_) => Ok(()),
     };
     for (tenant, why) in choice.shut {
         warn(format!("the database of tenant {tenant} cannot be read now: {why}"))?;

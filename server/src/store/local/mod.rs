@@ -26,8 +26,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ExemplarsAnswer, ExemplarsQuery, Frame, FrameSender, LabelsAnswer, LabelsQuery, SeriesQuery, Statistics,
-    StatisticsQuery, Store, StoreError, StoreInfo,
+    ExemplarsAnswer, ExemplarsQuery, Frame, FrameSender, LabelsAnswer, LabelsQuery, SelectObserver,
+    SeriesQuery, Statistics, StatisticsQuery, Store, StoreError, StoreInfo,
 };
 use crate::receive::Receiver;
 use hidden::Hidden;
@@ -48,16 +48,6 @@ pub(crate) struct LocalLimits {
     pub(crate) memory: u64,
 }
 
-/// What happens to requests for series.
-pub(crate) trait LocalObserver: Send + Sync + 'static {
-    /// A request has begun (1) or ended (-1).
-    fn pending(&self, _by: i64) {}
-    /// A request has ended, well or not, having sent so much.
-    fn sent(&self, _series: u64, _chunks: u64) {}
-    /// A request asked for more than it may: of `series` or of `chunks`.
-    fn dropped(&self, _what: &'static str) {}
-}
-
 /// The databases of a receiver.
 #[derive(Clone)]
 pub(crate) struct LocalStore {
@@ -67,12 +57,12 @@ pub(crate) struct LocalStore {
     pool: Arc<Semaphore>,
     ceiling: Ceiling,
     hidden: Hidden,
-    observer: Arc<dyn LocalObserver>,
+    observer: Arc<dyn SelectObserver>,
 }
 
 impl LocalStore {
     /// Over the databases of `receiver`.
-    pub(crate) fn new(receiver: Receiver, limits: LocalLimits, observer: Arc<dyn LocalObserver>) -> Self {
+    pub(crate) fn new(receiver: Receiver, limits: LocalLimits, observer: Arc<dyn SelectObserver>) -> Self {
         let threads = std::thread::available_parallelism().map_or(2, |n| n.get() * 2);
         let (pool, ceiling) = (Arc::new(Semaphore::new(threads)), Ceiling::new(limits.memory));
         Self { receiver, limits, pool, ceiling, hidden: Hidden::default(), observer }
@@ -159,7 +149,7 @@ impl LocalStore {
 
 /// Tells the observer of a request, also when its caller has gone.
 struct Seen<'a> {
-    observer: &'a dyn LocalObserver,
+    observer: &'a dyn SelectObserver,
     series: u64,
     chunks: u64,
 }

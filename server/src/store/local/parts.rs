@@ -10,7 +10,7 @@ use sarsen_block::{Labels, Matcher, TimeRange};
 use sarsen_tsdb::{Db, Querier};
 
 use crate::receive::Readable;
-use crate::store::strip_external;
+use crate::store::{BlockHint, strip_external};
 
 /// A tenant that is asked.
 pub(super) struct Part {
@@ -84,6 +84,16 @@ impl Span {
 impl Part {
     pub(super) fn querier(&self, span: Span) -> Querier {
         self.db.querier(span.read())
+    }
+
+    /// The blocks that have a share in `range`, and the head if it has one, as those see it who ask what was read.
+    pub(super) fn hints(&self, range: TimeRange) -> Vec<BlockHint> {
+        let blocks = self.db.blocks().into_iter().map(|block| (block.id.to_string(), block.meta.range()));
+        let stats = self.db.stats();
+        let head = stats.min_time.zip(stats.max_time);
+        let head = head.map(|(min, max)| (format!("head/{}", self.name), TimeRange::new(min, max)));
+        let parts = blocks.chain(head).filter(|(_, own)| own.overlaps(range));
+        parts.map(|(id, own)| BlockHint::new(id, 0, own)).collect()
     }
 
     /// How a warning names it: as Thanos does.

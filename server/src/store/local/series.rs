@@ -15,7 +15,7 @@ use sarsen_tsdb::{Arranged, Arrangement};
 use super::hidden::hidden_of;
 use super::parts::{Choice, Part, Span};
 use super::{LocalLimits, lacking};
-use crate::store::{ChunkParts, Frame, SeriesQuery, StoreChunk, StoreError, StoreSeries};
+use crate::store::{ChunkParts, Frame, Hints, SeriesQuery, StoreChunk, StoreError, StoreSeries};
 
 /// A step ends when its frames have this many bytes, and a series is cut into frames of about as many.
 const FRAME_BYTES: usize = 1 << 20;
@@ -35,7 +35,7 @@ pub(super) struct Answer {
     query: Arc<SeriesQuery>,
     span: Span,
     limits: LocalLimits,
-    /// Told before any series.
+    /// Told before any series: warnings, and what is read.
     warnings: Vec<Frame>,
     sources: Vec<Source>,
     /// The next series of every source that has one.
@@ -106,6 +106,9 @@ impl Answer {
         for (tenant, why) in choice.shut {
             answer.warn(format!("the database of tenant {tenant} cannot be read now: {why}"))?;
         }
+        if answer.query.stats {
+            answer.hint(&choice.parts);
+        }
         for part in choice.parts {
             if is_gone() {
                 return Err(StoreError::Gone);
@@ -123,6 +126,13 @@ impl Answer {
     fn warn(&mut self, text: String) -> Result<(), StoreError> {
         self.warnings.push(lacking(text, self.query.abort)?);
         Ok(())
+    }
+
+    /// Tells which blocks and heads are read.
+    fn hint(&mut self, parts: &[Part]) {
+        let blocks = parts.iter().flat_map(|part| part.hints(self.span.read())).collect();
+        let hints = Hints { blocks: Some(blocks), ..Hints::default() };
+        self.warnings.push(Frame::Hints(Box::new(hints)));
     }
 
     fn add(&mut self, part: Part, deletions: &Deletions) -> Result<(), StoreError> {

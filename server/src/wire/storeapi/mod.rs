@@ -6,6 +6,7 @@
 #[cfg(feature = "query")]
 mod ask;
 mod codec;
+mod hints;
 mod message;
 mod read;
 mod request;
@@ -15,6 +16,9 @@ pub(crate) use ask::{label_names_request, label_values_request, series_request};
 pub(crate) use codec::WireCodec;
 #[cfg(feature = "query")]
 pub(crate) use codec::{FromWire, ToWire};
+pub(crate) use hints::hints_message;
+#[cfg(feature = "query")]
+pub(crate) use hints::read_hints;
 pub(crate) use message::SeriesMessage;
 pub use read::frames_in;
 pub use request::accepted_as;

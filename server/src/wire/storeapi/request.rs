@@ -121,6 +121,7 @@ pub(crate) fn exemplars_query(request: &ExemplarsRequest, call: Call) -> Result<
         range: TimeRange::new(request.start, request.end),
         tenant: call.tenant,
         abort: aborts(request.partial_response_strategy()),
+        stores: Vec::new(),
     })
 }
 

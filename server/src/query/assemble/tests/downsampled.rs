@@ -19,7 +19,7 @@ use crate::metrics::{HttpMetrics, QueryMetrics, Registry};
 use crate::net::{ServeOptions, bind, serve};
 use crate::query::endpoints::{EndpointOptions, EndpointSet, EndpointSpec};
 use crate::query::http::{Api, ApiSettings};
-use crate::query::proxy::ProxyStore;
+use crate::query::proxy::{ProxyOptions, ProxyStore};
 use crate::query::{Alone, Dialect, ExecOptions, Executor};
 use crate::store::{Gateway, GatewayLimits, GatewayOptions, Sieve, services};
 
@@ -71,7 +71,7 @@ async fn querier(endpoints: Vec<EndpointSpec>) -> axum::Router {
     let options = EndpointOptions { info_timeout: Duration::from_secs(2), ..EndpointOptions::default() };
     let endpoints = Arc::new(EndpointSet::new(Arc::new(endpoints), options, &registry));
     endpoints.look().await;
-    let store = ProxyStore::new(endpoints, Duration::ZERO, &registry);
+    let store = ProxyStore::new(endpoints, ProxyOptions::default(), &registry);
     let options = ExecOptions { dialect: Dialect::Thanos, ..ExecOptions::default() };
     let executor = Executor::new(Arc::new(store), options, QueryMetrics::new(&registry, 20, 4));
     let settings = ApiSettings {

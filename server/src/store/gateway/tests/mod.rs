@@ -102,6 +102,7 @@ async fn ask(gateway: &Gateway, query: SeriesQuery) -> Result<(Answer, Vec<Strin
     while let Some(frame) = receiver.next().await {
         match frame {
             Frame::Warning(text) => warnings.push(text),
+            Frame::Hints(_) => {}
             Frame::Series(one) => {
                 let chunks = one.chunks.iter();
                 let mut chunks: Vec<Parts> =

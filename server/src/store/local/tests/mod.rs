@@ -15,8 +15,9 @@ use sarsen_bucket::Bucket;
 use sarsen_tsdb::TsdbObserver;
 use tower::ServiceExt as _;
 
-use super::{LocalLimits, LocalObserver, LocalStore};
+use super::{LocalLimits, LocalStore};
 use crate::receive::{Parts, ReceiveOptions, Receiver, Silent};
+use crate::store::SelectObserver;
 use crate::store::{Frame, SeriesQuery, Store, StoreError, StoreSeries, frames};
 
 struct Deaf;
@@ -32,7 +33,7 @@ struct Heard {
     dropped: AtomicU64,
 }
 
-impl LocalObserver for Heard {
+impl SelectObserver for Heard {
     fn pending(&self, by: i64) {
         self.pending.fetch_add(by, Ordering::SeqCst);
     }
@@ -79,13 +80,13 @@ impl Node {
         };
         let receiver = Receiver::new(options, parts).unwrap();
         let heard = Arc::new(Heard::default());
-        let store = LocalStore::new(receiver.clone(), limits, Arc::clone(&heard) as Arc<dyn LocalObserver>);
+        let store = LocalStore::new(receiver.clone(), limits, Arc::clone(&heard) as Arc<dyn SelectObserver>);
         Self { receiver, store, heard }
     }
 
     /// The same databases under other limits.
     fn limited(&self, limits: LocalLimits) -> LocalStore {
-        LocalStore::new(self.receiver.clone(), limits, Arc::clone(&self.heard) as Arc<dyn LocalObserver>)
+        LocalStore::new(self.receiver.clone(), limits, Arc::clone(&self.heard) as Arc<dyn SelectObserver>)
     }
 
     /// Writes through the door that senders use.
@@ -114,7 +115,7 @@ async fn series<S: Store + Clone>(store: &S, query: SeriesQuery) -> Vec<StoreSer
     end.unwrap();
     let series = frames.into_iter().map(|frame| match frame {
         Frame::Series(series) => series,
-        Frame::Warning(text) => panic!("{text}"),
+        other => panic!("{other:?}"),
     });
     series.collect()
 }

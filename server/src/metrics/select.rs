@@ -1,23 +1,23 @@
-//! What requests for series ask of a receiver.
+//! What requests for series ask of a receiver or a querier.
 
 use std::sync::Arc;
 
 use super::{Counter, Family, Gauge, Histogram, Registry};
-use crate::store::LocalObserver;
+use crate::store::SelectObserver;
 
 const SERIES: &[f64] = &[1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6];
 const CHUNKS: &[f64] = &[1.0, 100.0, 1e3, 1e4, 1e5, 1e7, 1e8, 1e9];
 
-/// Listens to the store of a receiver.
+/// Listens to the store of a receiver, or to that of a querier.
 #[derive(Debug)]
-pub(crate) struct LocalMetrics {
+pub(crate) struct SelectMetrics {
     series: Arc<Histogram>,
     chunks: Arc<Histogram>,
     pending: Arc<Gauge>,
     dropped: Arc<Family<Counter>>,
 }
 
-impl LocalMetrics {
+impl SelectMetrics {
     pub(crate) fn new(registry: &Registry) -> Self {
         let dropped = registry.family::<Counter>(
             "thanos_store_selects_dropped_total",
@@ -49,7 +49,7 @@ impl LocalMetrics {
     }
 }
 
-impl LocalObserver for LocalMetrics {
+impl SelectObserver for SelectMetrics {
     fn pending(&self, by: i64) {
         self.pending.add(by as f64);
     }
