@@ -24,7 +24,7 @@ async fn get(node: &Node, path: &str) -> (u16, Json) {
 #[tokio::test]
 async fn it_answers_over_itself() {
     let dir = tempfile::tempdir().unwrap();
-    let node = Node::standalone(dir.path(), &[]).await;
+    let node = Node::standalone(dir.path(), &["--enable-feature=promql-per-step-stats"]).await;
     let mut up = Json::Null;
     node.wait_until("scraped", async || {
         up = get(&node, "/api/v1/query?query=up").await.1;
