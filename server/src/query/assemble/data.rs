@@ -13,7 +13,7 @@ use sarsen_downsample::{Aggregate, Sent, Sink, Wanted, aggregate_for, read_sent}
 use sarsen_promql::{Error, Samples, Selection, SeriesData};
 
 use super::apart::{Origins, Tagged};
-use super::pieces::{Columns, Row};
+use super::pieces::{Columns, Each, Row};
 use crate::query::{Gather, Replicas};
 use crate::store::{ChunkParts, StoreChunk};
 
@@ -28,6 +28,8 @@ pub(super) struct Reading {
     adjust: bool,
     /// Whether a value may not fall where one replica takes over from another.
     counter: bool,
+    /// Whether a count stands for so many samples, which is what Prometheus would have counted; Thanos counts the counts.
+    counts: bool,
 }
 
 impl Reading {
@@ -39,6 +41,7 @@ impl Reading {
             replicas: (!gather.replica_labels.is_empty()).then_some(gather.replicas),
             adjust: gather.adjust_counters,
             counter: matches!(function, "increase" | "rate" | "irate" | "resets"),
+            counts: function == "count_over_time" && !gather.adjust_counters,
         }
     }
 }
@@ -95,6 +98,28 @@ impl ChunkData {
         if counter && !self.reading.adjust && self.all_raw() { Wanted::Average } else { self.reading.wanted }
     }
 
+    /// Chunks one behind the other.
+    fn following<'a>(
+        &self,
+        chunks: impl IntoIterator<Item = &'a StoreChunk>,
+        one_behind: bool,
+        into: &mut impl Sink,
+    ) -> Result<(), sarsen_block::Error> {
+        let (range, wanted) = (self.reading.range, self.wanted());
+        if !self.reading.counts {
+            return read_sent(chunks.into_iter().map(sent), wanted, (range, one_behind), into);
+        }
+        let mut each = Each::new(range.min, into);
+        for chunk in chunks {
+            each.is_count = matches!(chunk.parts, ChunkParts::Aggregates(_));
+            read_sent([sent(chunk)], wanted, (range, one_behind), &mut each)?;
+            if each.is_behind(range.max) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Chunks of one store's series, merged by time.
     fn merged(&self, into: &mut Columns<'_>) -> Result<(), sarsen_block::Error> {
         let timed = |chunk: &StoreChunk| match &chunk.parts {
@@ -108,14 +133,13 @@ impl ChunkData {
 
     /// Chunks of replicas, made one.
     fn made_one(&self, how: Replicas, into: &mut Columns<'_>) -> Result<(), sarsen_block::Error> {
-        let range = self.reading.range;
         let mut rows = Vec::new();
         let split = split(&self.chunks);
         for chunks in &split {
             let mut row = Row::default();
             let one_behind = how == Replicas::Penalty;
-            let chunks = chunks.iter().filter_map(|&at| self.chunks.get(at)).map(sent);
-            read_sent(chunks, self.wanted(), (range, one_behind), &mut row)?;
+            let chunks = chunks.iter().filter_map(|&at| self.chunks.get(at));
+            self.following(chunks, one_behind, &mut row)?;
             rows.push(row);
         }
         if let Some(origins) = &self.origins {
@@ -163,7 +187,7 @@ impl SeriesData for ChunkData {
         let read = match reading.replicas {
             Some(how) if self.overlap => self.made_one(how, &mut into),
             None if self.overlap && !reading.adjust && self.all_raw() => self.merged(&mut into),
-            _ => read_sent(self.chunks.iter().map(sent), self.wanted(), (reading.range, false), &mut into),
+            _ => self.following(self.chunks.iter(), false, &mut into),
         };
         read.map_err(|why| Error::Data(why.to_string()))?;
         if let Some(origins) = self.origins.as_ref().filter(|_| !self.overlap) {

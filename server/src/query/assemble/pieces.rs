@@ -95,3 +95,55 @@ impl Sink for Row {
         }
     }
 }
+
+/// More samples than these are in no window of the coarsest resolution, at one a millisecond.
+const MOST: f64 = 3_600_000.0;
+
+/// Makes of a count as many samples, a millisecond apart, the last at the time of the count. As many milliseconds before it nothing else is,
+/// because the samples that were counted had times of their own.
+#[derive(Debug)]
+pub(super) struct Each<'a, S> {
+    into: &'a mut S,
+    min: Timestamp,
+    last: Option<Timestamp>,
+    /// Whether what comes are counts; else they are samples.
+    pub(super) is_count: bool,
+}
+
+impl<'a, S: Sink> Each<'a, S> {
+    /// Lets nothing through that is before `min`.
+    pub(super) const fn new(min: Timestamp, into: &'a mut S) -> Self {
+        Self { into, min, last: None, is_count: false }
+    }
+
+    /// Whether what is later than `t` has come.
+    pub(super) fn is_behind(&self, t: Timestamp) -> bool {
+        self.last.is_some_and(|last| last > t)
+    }
+
+    /// The first time that is free.
+    fn free(&self) -> Timestamp {
+        self.last.map_or(self.min, |last| self.min.max(last.saturating_add(1)))
+    }
+}
+
+impl<S: Sink> Sink for Each<'_, S> {
+    fn float(&mut self, t: Timestamp, start: Timestamp, value: f64) {
+        let count = if self.is_count { value.clamp(1.0, MOST) as i64 } else { 1 };
+        for at in self.free().max(t.saturating_sub(count - 1))..=t {
+            self.into.float(at, start, value);
+        }
+        self.last = self.last.max(Some(t));
+    }
+
+    fn histogram(&mut self, t: Timestamp, start: Timestamp, value: Box<Histogram>) {
+        if t >= self.free() {
+            self.into.histogram(t, start, value);
+            self.last = Some(t);
+        }
+    }
+
+    fn expect(&mut self, samples: usize) {
+        self.into.expect(samples);
+    }
+}

@@ -4,6 +4,7 @@
 mod downsampled;
 mod explained;
 mod golden;
+mod random;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -225,4 +226,38 @@ async fn raw_chunks_that_overlap_are_merged_by_time_where_nothing_is_made_one() 
     let series = ask(store(), &selection, &gather, &told).await.unwrap();
     let expected = [(1000, 1.0), (3000, 3.0), (5000, 5.0), (6000, 6.0), (7000, 7.0), (8000, 14.0)];
     assert_eq!(series[0].1, expected, "one after the other, without resets");
+}
+
+#[tokio::test]
+async fn a_count_is_as_many_samples_for_prometheus_and_one_for_thanos() {
+    let counts = |samples: &[(Timestamp, f64)]| {
+        let StoreChunk { range, parts: ChunkParts::Raw(chunk) } = chunk(samples) else { unreachable!() };
+        let parts = Aggregate::ALL.map(|part| (part == Aggregate::Count).then(|| chunk.clone()));
+        let aggregates = sarsen_downsample::AggrChunk::new(parts);
+        StoreChunk { range, parts: ChunkParts::Aggregates(Box::new(aggregates)) }
+    };
+    let chunks = vec![
+        counts(&[(299_999, 3.0), (599_999, 1.0)]),
+        counts(&[(899_999, 2.0)]),
+        chunk(&[(900_000, 7.5), (960_000, 8.5)]),
+    ];
+    let selection = selection("count_over_time", TimeRange::new(299_998, 1_000_000));
+    for replica_labels in [Vec::new(), vec![Bytes::from_static(b"replica")]] {
+        for (adjust_counters, expected) in [
+            (true, &[299_999, 599_999, 899_999, 900_000, 960_000][..]),
+            (false, &[299_998, 299_999, 599_999, 899_998, 899_999, 900_000, 960_000]),
+        ] {
+            // A replica with the same in other chunks.
+            let mut twice = chunks.clone();
+            twice.push(counts(&[(299_999, 3.0), (599_999, 1.0), (899_999, 2.0)]));
+            for chunks in [chunks.clone(), twice] {
+                let store = Scripted { frames: vec![frame("a", chunks)], ..Scripted::default() };
+                let gather =
+                    Gather { adjust_counters, replica_labels: replica_labels.clone(), ..Gather::default() };
+                let series = ask(store, &selection, &gather, &Arc::default()).await.unwrap();
+                let times: Vec<_> = series[0].1.iter().map(|sample| sample.0).collect();
+                assert_eq!(times, expected);
+            }
+        }
+    }
 }
