@@ -124,6 +124,28 @@ impl Receiver {
     }
 }
 
+/// Starts a Prometheus with this text of a configuration on `<folder>/<name>`; its address.
+pub(crate) fn prometheus(
+    program: &Path,
+    folder: &Path,
+    name: &str,
+    config: &str,
+    further: &[&str],
+) -> (Process, String) {
+    let (address, file) = (free_address(), folder.join(format!("{name}.yml")));
+    std::fs::write(&file, config.replace("OWN-ADDRESS", &address)).unwrap();
+    let mut arguments = vec![
+        format!("--config.file={}", file.display()),
+        format!("--storage.tsdb.path={}", folder.join(name).display()),
+        format!("--web.listen-address={address}"),
+        "--log.level=warn".to_owned(),
+    ];
+    arguments.extend(further.iter().map(|&argument| argument.to_owned()));
+    let mut process = Process::start(name, program, folder, &arguments, &[]);
+    process.wait_for(&address, "/-/ready");
+    (process, address)
+}
+
 /// Our program.
 pub(crate) fn sarsen() -> &'static str {
     env!("CARGO_BIN_EXE_sarsen")

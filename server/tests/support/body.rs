@@ -26,11 +26,13 @@ pub(crate) fn double(out: &mut Vec<u8>, number: u64, value: f64) {
     }
 }
 
-fn signed(value: i64) -> u64 {
+/// The zigzag form.
+pub(crate) fn signed(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
-fn packed<T>(out: &mut Vec<u8>, number: u64, values: &[T], put: impl Fn(&mut Vec<u8>, &T)) {
+/// A packed run of values, none if there are none.
+pub(crate) fn packed<T>(out: &mut Vec<u8>, number: u64, values: &[T], put: impl Fn(&mut Vec<u8>, &T)) {
     if !values.is_empty() {
         let mut run = Vec::new();
         values.iter().for_each(|value| put(&mut run, value));

@@ -15,6 +15,7 @@ pub(crate) mod questions;
 pub(crate) mod s3;
 #[cfg(feature = "store")]
 pub(crate) mod storeapi;
+pub(crate) mod target;
 #[cfg(feature = "store")]
 pub(crate) mod thanos;
 
@@ -236,7 +237,8 @@ impl Node {
         self.child.wait().unwrap();
     }
 
-    fn signal(&self, name: &str) {
+    /// Sends a signal: `STOP` makes it stand still with all its connections open, `CONT` makes it go on.
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }

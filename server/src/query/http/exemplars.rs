@@ -1,6 +1,6 @@
 //! Exemplars: `/query_exemplars`.
 //!
-//! In Thanos' dialect replicas of a series become one, and exemplars that are the same are shown once.
+//! In Thanos' dialect, and wherever labels tell replicas apart, these become one, and exemplars that are the same are shown once.
 
 use std::collections::BTreeMap;
 
@@ -53,8 +53,9 @@ impl Api {
             json!({"labels": object(one.labels.as_ref()), "value": String::from_utf8_lossy(&value), "timestamp": time})
         };
         let mut series = found.series;
-        if thanos {
-            series = merged(series, &self.replica_labels(&ask)?);
+        let replica_labels = self.replica_labels(&ask)?;
+        if thanos || !replica_labels.is_empty() {
+            series = merged(series, &replica_labels);
         }
         let series = series.iter().map(|series| {
             let exemplars: Vec<Value> = series.exemplars.iter().map(exemplar).collect();
