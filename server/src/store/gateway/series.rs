@@ -29,6 +29,11 @@ const BATCH_BYTES: u64 = 4 << 20;
 const FIRST_BATCH_BYTES: u64 = 256 << 10;
 /// Series in a batch at most, those of each block counted.
 const BATCH_SERIES: usize = 8192;
+/// A batch asks every block once, so it is larger where blocks are many: by bytes and series for each of them, within these bounds.
+const BLOCK_BYTES: u64 = 64 << 10;
+const BLOCK_SERIES: usize = 128;
+const MOST_BATCH_BYTES: u64 = 8 << 20;
+const MOST_BATCH_SERIES: usize = 32_768;
 /// Batches that are read or on their way at the same time.
 const BATCHES_IN_FLIGHT: usize = 2;
 
@@ -121,11 +126,14 @@ impl Plan {
     fn batches(&self) -> Vec<Range<usize>> {
         let sizes: Vec<u64> = self.blocks.iter().map(|(source, _)| source.chunk_bytes()).collect();
         let mut batches = Vec::new();
-        let (mut start, mut end, mut bytes, mut room) = (0, 0, 0u64, FIRST_BATCH_BYTES);
+        let blocks = sizes.len();
+        let least = (blocks as u64).saturating_mul(BLOCK_BYTES).min(MOST_BATCH_BYTES);
+        let most_series = blocks.saturating_mul(BLOCK_SERIES).clamp(BATCH_SERIES, MOST_BATCH_SERIES);
+        let (mut start, mut end, mut bytes, mut room) = (0, 0, 0u64, FIRST_BATCH_BYTES.max(least));
         for series in self.places.chunk_by(|a, b| self.labels(*a) == self.labels(*b)) {
-            if end > start && (bytes >= room || end - start >= BATCH_SERIES) {
+            if end > start && (bytes >= room || end - start >= most_series) {
                 batches.push(start..end);
-                (start, bytes, room) = (end, 0, BATCH_BYTES);
+                (start, bytes, room) = (end, 0, BATCH_BYTES.max(least));
             }
             let size = |place: &Place| {
                 sizes.get(place.block as usize).copied().unwrap_or(0) * self.chunks(*place).len() as u64
