@@ -36,6 +36,8 @@ pub struct ArchivePlan {
     pub fine: i64,
     /// Days of one-hour aggregates, in blocks of fourteen days.
     pub coarse: i64,
+    /// Whether targets have a classic histogram.
+    pub buckets: bool,
 }
 
 /// What a bucket was made of.
@@ -89,7 +91,8 @@ impl ArchivePlan {
     pub fn fleet(&self, tenant: u64, interval: Timestamp) -> Fleet {
         let start = Self::start(self.coarse.max(self.fine).max(self.raw), 14 * DAY);
         let churn_rounds = u64::try_from(LIFE / interval).unwrap_or(0);
-        Fleet { interval, churn_rounds, seed: tenant + 1, ..Fleet::steady(self.series, start) }
+        let steady = Fleet::steady(self.series, start);
+        Fleet { interval, churn_rounds, seed: tenant + 1, buckets: self.buckets, ..steady }
     }
 
     fn shipper(&self, tenant: u64, interval: Timestamp) -> Shipper {
@@ -181,7 +184,7 @@ mod tests {
     fn a_small_archive_has_every_resolution() {
         let folder = tempfile::tempdir().unwrap();
         let bucket = folder.path().join("bucket");
-        let plan = ArchivePlan { tenants: 2, series: 50, raw: 1, fine: 4, coarse: 28 };
+        let plan = ArchivePlan { tenants: 2, series: 50, raw: 1, fine: 4, coarse: 28, buckets: true };
         let made = plan.make(&bucket).unwrap();
         let left = blocks_left(&bucket).unwrap();
         let of = |resolution| left.iter().filter(|block| block.resolution == resolution).count();

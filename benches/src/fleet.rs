@@ -1,8 +1,9 @@
 //! Which series exist, what they are called, and what each reads at a round.
 //!
 //! A fleet is a number of targets that expose [`METRICS_PER_TARGET`] metrics each, as pods do: eleven labels, about
-//! 271 bytes of names and values, five shapes of values in equal parts. Everything is computed from
-//! (seed, series, round), nothing is stored, so a fleet of any size costs nothing.
+//! 271 bytes of names and values, five shapes of values in equal parts. If asked for, the last ten metrics of a target are
+//! the buckets of a classic histogram instead. Everything is computed from (seed, series, round), nothing is stored, so a
+//! fleet of any size costs nothing.
 
 use std::ops::Range;
 
@@ -42,6 +43,8 @@ pub struct Fleet {
     pub gaps_per_mille: u64,
     /// A target restarts under a new pod name every so many rounds; 0 means never. Targets take turns.
     pub churn_rounds: u64,
+    /// Whether each target has a classic histogram, [`BUCKETS`], in the place of its last metrics.
+    pub buckets: bool,
 }
 
 /// A series while it keeps its name.
@@ -54,6 +57,11 @@ pub struct Life {
     /// When it is called so.
     pub rounds: Range<u64>,
 }
+
+/// The histogram that targets have if asked for.
+pub const BUCKETS: &str = "http_request_duration_seconds_bucket";
+/// The upper bounds of its buckets, one series each.
+const BOUNDS: [&str; 10] = ["0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "+Inf"];
 
 const SUBJECTS: [&str; 10] = [
     "container_network_receive",
@@ -83,18 +91,26 @@ const SERVICES: [&str; 8] = [
 impl Fleet {
     /// So many series at 15 s from `start` on, without gaps and churn.
     pub const fn steady(series: u64, start: Timestamp) -> Self {
-        Self { series, start, interval: 15_000, seed: 1, gaps_per_mille: 0, churn_rounds: 0 }
+        Self { series, start, interval: 15_000, seed: 1, gaps_per_mille: 0, churn_rounds: 0, buckets: false }
     }
 
     /// How the values of `series` move.
-    pub const fn shape(&self, series: u64) -> Shape {
+    pub fn shape(&self, series: u64) -> Shape {
         match series % 5 {
+            _ if self.bucket(series).is_some() => Shape::Counter,
             0 => Shape::Counter,
             1 => Shape::Gauge,
             2 => Shape::SlowCounter,
             3 => Shape::Random,
             _ => Shape::Constant,
         }
+    }
+
+    /// Which bucket of its target's histogram `series` is, if it is one.
+    fn bucket(&self, series: u64) -> Option<usize> {
+        let first = METRICS_PER_TARGET - BOUNDS.len() as u64;
+        let number = (series % METRICS_PER_TARGET).checked_sub(first).filter(|_| self.buckets)?;
+        usize::try_from(number).ok()
     }
 
     /// The labels of `series` as they are at `round`.
@@ -108,7 +124,11 @@ impl Fleet {
     pub fn put_labels(&self, series: u64, round: u64, out: &mut Vec<u8>) {
         let target = series / METRICS_PER_TARGET;
         let metric = (series % METRICS_PER_TARGET) as usize;
-        let name = format!("{}_{}", SUBJECTS[metric / MEASURES.len()], MEASURES[metric % MEASURES.len()]);
+        let bound = self.bucket(series).and_then(|bucket| BOUNDS.get(bucket));
+        let name = match bound {
+            Some(_) => BUCKETS.to_owned(),
+            None => format!("{}_{}", SUBJECTS[metric / MEASURES.len()], MEASURES[metric % MEASURES.len()]),
+        };
         let id = hash(self.seed, target, 0x1d);
         let service = SERVICES[(id % 8) as usize];
         let generation = self.generation(target, round);
@@ -121,6 +141,9 @@ impl Fleet {
         put_label(out, "endpoint", "http-metrics");
         put_label(out, "instance", &format!("10.{a}.{b}.{c}:9102"));
         put_label(out, "job", &format!("monitoring/{service}"));
+        if let Some(bound) = bound {
+            put_label(out, "le", bound);
+        }
         put_label(out, "namespace", &format!("team-{:02}-services", id / 64 % 40));
         put_label(out, "node", &format!("worker-{host:04}.internal"));
         put_label(out, "pod", &format!("{service}-{:08x}-{target:06x}", birth as u32));
@@ -148,6 +171,14 @@ impl Fleet {
     }
 
     fn value(&self, series: u64, round: u64) -> f64 {
+        // A bucket counts what falls into those below as well.
+        let below = self.bucket(series).unwrap_or(0) as u64;
+        (series - below..series).map(|below| self.own_value(below, round)).sum::<f64>()
+            + self.own_value(series, round)
+    }
+
+    /// What it reads, without the buckets below.
+    fn own_value(&self, series: u64, round: u64) -> f64 {
         let own = hash(self.seed, series, 0x5e);
         let noise = hash(self.seed, series, round << 8 | 0x4a);
         let whole = |number: u64| number as f64;
@@ -284,6 +315,23 @@ mod tests {
         let fleet = Fleet::steady(1_000, 0);
         for series in (0..1_000).filter(|series| series % 5 == 0 || series % 5 == 2) {
             let values: Vec<_> = (0..300).map(|round| fleet.sample(series, round).unwrap().1).collect();
+            assert!(values.is_sorted(), "series {series}");
+        }
+    }
+
+    #[test]
+    fn buckets_are_cumulative_and_never_fall() {
+        let fleet = Fleet { buckets: true, ..Fleet::steady(100, 0) };
+        let name = |series| fleet.labels(series, 0).get(b"__name__").map(<[u8]>::to_vec);
+        let buckets: Vec<_> = (0..100).filter(|s| name(*s).as_deref() == Some(BUCKETS.as_bytes())).collect();
+        assert_eq!(buckets.len(), 20);
+        assert_eq!(fleet.labels(49, 0).get(b"le"), Some(&b"+Inf"[..]));
+        for round in 0..50 {
+            let values: Vec<_> = (40..50).map(|series| fleet.sample(series, round).unwrap().1).collect();
+            assert!(values.is_sorted(), "{values:?}");
+        }
+        for series in buckets {
+            let values: Vec<_> = (0..50).map(|round| fleet.sample(series, round).unwrap().1).collect();
             assert!(values.is_sorted(), "series {series}");
         }
     }

@@ -59,22 +59,28 @@ impl GatewayProgram {
         command.arg(format!("--objstore.config-file={}", config.display()));
         command.args([format!("--http-address={http}"), format!("--grpc-address={grpc}")]);
         let log = folder.join("log");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
-        let begin = Instant::now();
-        let mut child = command.spawn().with_context(|| format!("starting {first}"))?;
-        loop {
-            if Client::new(http.as_str()).get("/-/ready").is_ok_and(|answer| answer.status == 200) {
-                return Ok(Gateway { child, http, grpc, ready_after: begin.elapsed() });
-            }
-            let late = begin.elapsed() > Duration::from_secs(600);
-            if late || child.try_wait()?.is_some() {
-                child.kill().ok();
-                child.wait().ok();
-                let said = fs::read_to_string(&log)?;
-                anyhow::bail!("{} is not ready: {said}", self.name);
-            }
-            thread::sleep(Duration::from_millis(5));
+        let (child, ready_after) = start(&mut command, &http, &log)?;
+        Ok(Gateway { child, http, grpc, ready_after })
+    }
+}
+
+/// Starts a program and waits until it says that it is ready.
+pub(crate) fn start(command: &mut Command, http: &str, log: &Path) -> anyhow::Result<(Child, Duration)> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(log)?);
+    let begin = Instant::now();
+    let mut child = command.spawn().with_context(|| format!("starting {:?}", command.get_program()))?;
+    loop {
+        if Client::new(http).get("/-/ready").is_ok_and(|answer| answer.status == 200) {
+            return Ok((child, begin.elapsed()));
         }
+        let late = begin.elapsed() > Duration::from_secs(600);
+        if late || child.try_wait()?.is_some() {
+            child.kill().ok();
+            child.wait().ok();
+            let said = fs::read_to_string(log)?;
+            anyhow::bail!("{:?} is not ready: {said}", command.get_program());
+        }
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -92,12 +98,10 @@ impl Gateway {
     /// # Errors
     /// If it does not answer.
     pub fn requests(&self) -> anyhow::Result<BTreeMap<String, u64>> {
-        let page = Client::new(self.http.as_str()).get("/metrics")?;
-        let text = String::from_utf8_lossy(&page.body).into_owned();
+        let text = self.metrics()?;
         let mut found = BTreeMap::new();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
-            let value =
-                || line.rsplit(' ').next().and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0) as u64;
+            let value = || number(line);
             if line.starts_with("thanos_objstore_bucket_operations_total{") {
                 let operation = line.split("operation=\"").nth(1).and_then(|rest| rest.split('"').next());
                 *found.entry(operation.unwrap_or_default().to_owned()).or_default() += value();
@@ -108,6 +112,26 @@ impl Gateway {
         }
         Ok(found)
     }
+
+    /// Bytes of the chunks that it has sent.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn sent(&self) -> anyhow::Result<u64> {
+        let text = self.metrics()?;
+        let is_sum = |line: &&str| line.starts_with("thanos_bucket_store_sent_chunk_size_bytes_sum");
+        Ok(text.lines().filter(is_sum).map(number).sum())
+    }
+
+    fn metrics(&self) -> anyhow::Result<String> {
+        let page = Client::new(self.http.as_str()).get("/metrics")?;
+        Ok(String::from_utf8_lossy(&page.body).into_owned())
+    }
+}
+
+/// The value of a line of metrics.
+fn number(line: &str) -> u64 {
+    line.rsplit(' ').next().and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0) as u64
 }
 
 impl Drop for Gateway {
@@ -176,7 +200,7 @@ impl Drop for Minio {
 }
 
 /// An address that nobody listens on just now.
-fn free_address() -> anyhow::Result<String> {
+pub(crate) fn free_address() -> anyhow::Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 

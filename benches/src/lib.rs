@@ -7,7 +7,7 @@
 //! server process has used so far), `server` (a server process, started and killed),
 //! `compaction` (a bucket for a compactor process, and what is left of it), `archive` and `questions` (a bucket for a
 //! store gateway, and what is asked of it), `gateway` (a store
-//! gateway as a process), `pod` (what limits one), `storeapi` (a client of the StoreAPI).
+//! gateway as a process), `querier` (a querier as one), `dashboard` (what it is asked), `pod` (what limits one), `storeapi` (a client of the StoreAPI).
 //!
 //! Nothing here uses a room of the server: what is measured is measured through its public door.
 
@@ -17,6 +17,7 @@ mod archive;
 mod block_folder;
 mod blocks;
 mod compaction;
+mod dashboard;
 mod dump;
 mod fleet;
 mod gateway;
@@ -24,6 +25,7 @@ mod http;
 mod load;
 mod pod;
 mod process;
+mod querier;
 mod questions;
 mod request;
 mod server;
@@ -33,13 +35,15 @@ pub use archive::{Archive, ArchivePlan, small_blocks};
 pub use block_folder::BlockFolder;
 pub use blocks::Shipper;
 pub use compaction::{BucketPlan, Compactor, Left, Made, Outcome, REPLICA, blocks_left, build_compactor};
+pub use dashboard::{PANELS, Panel, View, escaped};
 pub use dump::{go_float, write_dump};
-pub use fleet::{Fleet, Life, METRICS_PER_TARGET, Shape};
+pub use fleet::{BUCKETS, Fleet, Life, METRICS_PER_TARGET, Shape};
 pub use gateway::{Gateway, GatewayProgram, Minio, build_gateway};
 pub use http::{Client, Response};
 pub use load::{Plan, Report, run};
 pub use pod::Pod;
 pub use process::{Spent, Usage, usage, watch};
+pub use querier::{Querier, ask_range, build_querier};
 pub use questions::Question;
 pub use request::{RequestWriter, body};
 pub use server::{Program, Server, build_receiver, folder_bytes};

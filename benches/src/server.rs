@@ -59,14 +59,14 @@ impl Program {
         }
     }
 
-    fn arguments(&self, folder: &Path, http: u16, write: u16) -> anyhow::Result<Vec<String>> {
+    fn arguments(&self, folder: &Path, [http, write, grpc]: [u16; 3]) -> anyhow::Result<Vec<String>> {
         let folder_text = folder.display();
         let mut arguments = match self.kind {
             Kind::Sarsen => vec![
                 format!("--tsdb.path={folder_text}"),
                 format!("--http-address=127.0.0.1:{http}"),
                 format!("--remote-write.address=127.0.0.1:{write}"),
-                "--grpc-address=127.0.0.1:0".to_owned(),
+                format!("--grpc-address=127.0.0.1:{grpc}"),
                 "--label=replica=\"measure\"".to_owned(),
                 "--log.level=warn".to_owned(),
             ],
@@ -93,6 +93,8 @@ pub struct Server {
     child: Child,
     /// `host:port` that takes remote write.
     pub write: String,
+    /// `host:port` that answers the StoreAPI, of a `sarsen-receive`.
+    pub grpc: String,
     /// `host:port` that says whether it is ready.
     probe: String,
     begin: Instant,
@@ -126,7 +128,7 @@ impl Server {
     }
 
     fn start_under(program: &Program, folder: &Path, slow: Option<Duration>) -> anyhow::Result<Self> {
-        let (http, write) = (free_port()?, free_port()?);
+        let ports @ [http, write, grpc] = [free_port()?, free_port()?, free_port()?];
         let mut command = match slow {
             None => Command::new(&program.path),
             Some(slow) => {
@@ -139,13 +141,14 @@ impl Server {
                 strace
             }
         };
-        command.args(program.arguments(folder, http, write)?).stdin(Stdio::null()).stdout(Stdio::null());
+        command.args(program.arguments(folder, ports)?).stdin(Stdio::null()).stdout(Stdio::null());
         let begin = Instant::now();
         let child = command.spawn().with_context(|| format!("starting {}", program.path.display()))?;
         let probe = if program.kind == Kind::Sarsen { http } else { write };
         Ok(Self {
             child,
             write: format!("127.0.0.1:{write}"),
+            grpc: format!("127.0.0.1:{grpc}"),
             probe: format!("127.0.0.1:{probe}"),
             begin,
             ready_after: Duration::ZERO,

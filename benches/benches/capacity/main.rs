@@ -5,13 +5,14 @@
 //! A receiver as it is shipped takes `--measured` series over three and a quarter hours of invented time, with the given
 //! interval and churn, so that a block is cut on the way. Its CPU time, resident memory, log, disk, and the block that it made
 //! are read off, divided by samples and series, and multiplied by the deployment. A compactor as it is shipped then makes 14 d
-//! blocks and both coarser resolutions of two weeks of `--compacted` series, with as many replicas as there are copies. A store gateway answers panels over half a year of as many series. What has not been built yet is
-//! named as such and left out of the sums; nothing is assumed for it. Last answer: `benches/README.md`.
+//! blocks and both coarser resolutions of two weeks of `--compacted` series, with as many replicas as there are copies. A store gateway
+//! answers panels over half a year of as many series, and a querier over both answers dashboards. Last answer: `benches/README.md`.
 
 #![expect(clippy::print_stdout, reason = "a bench tells what it measured")]
 
 mod compactor;
 mod gateway;
+mod querier;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use clap::Parser;
 use sarsen_benches::{Fleet, Plan, Program, Report, Server, build_receiver, folder_bytes, run};
 use sarsen_block::BlockMeta;
 
-use table::print;
+use table::{Sizing, print};
 
 const TWO_HOURS: i64 = 7_200_000;
 /// Rounds after which the log is weighed.
@@ -62,9 +63,15 @@ pub(crate) struct Arguments {
     /// Receivers that each sample goes to.
     #[arg(long, default_value_t = 1)]
     pub(crate) replication: u64,
-    /// Range queries a second.
+    /// Panels of one series a second that somebody else than the querier asks the store gateway for.
     #[arg(long, default_value_t = 1)]
     pub(crate) queries: u64,
+    /// Dashboards that are open, of ten panels each: four in five over three hours, the others over 7, 30 and 180 days alike.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) dashboards: u64,
+    /// Seconds after which a dashboard asks everything again.
+    #[arg(long, default_value_t = 30)]
+    pub(crate) refresh: u64,
     /// Receivers.
     #[arg(long, default_value_t = 3)]
     pub(crate) receivers: u64,
@@ -92,6 +99,12 @@ pub(crate) struct Arguments {
     /// The compactor to measure; built from this workspace if not given.
     #[arg(long)]
     pub(crate) compactor: Option<PathBuf>,
+    /// The store gateway to measure; built from this workspace if not given.
+    #[arg(long)]
+    pub(crate) gateway: Option<PathBuf>,
+    /// The querier to measure; built from this workspace if not given.
+    #[arg(long)]
+    pub(crate) querier: Option<PathBuf>,
     /// What `cargo bench` passes to every bench.
     #[arg(long, hide = true)]
     bench: bool,
@@ -118,8 +131,16 @@ pub(crate) struct Measured {
     pub(crate) head_bytes: u64,
 }
 
+/// A receiver that has taken everything.
+pub(crate) struct Loaded {
+    pub(crate) server: Server,
+    pub(crate) fleet: Fleet,
+    /// The time of the last round.
+    pub(crate) end: i64,
+}
+
 /// Loads a receiver until it has cut a block.
-fn measure(arguments: &Arguments, folder: &Path) -> Result<Measured> {
+fn measure(arguments: &Arguments, folder: &Path) -> Result<(Loaded, Measured)> {
     let program = Program::sarsen(arguments.receiver.clone().map_or_else(build_receiver, Ok)?, &[]);
     let interval = i64::try_from(arguments.interval)?.max(1) * 1000;
     let rounds = u64::try_from(13 * TWO_HOURS / 8 / interval)?;
@@ -128,11 +149,11 @@ fn measure(arguments: &Arguments, folder: &Path) -> Result<Measured> {
     let per_hour = u64::try_from(3_600_000 / interval)?;
     let churn_rounds = (per_hour * 100).checked_div(arguments.churn).map_or(0, |rounds| rounds.max(1));
     let start = (now - 2 * TWO_HOURS) / TWO_HOURS * TWO_HOURS;
-    let fleet = Fleet { interval, churn_rounds, ..Fleet::steady(arguments.measured, start) };
+    let fleet = Fleet { interval, churn_rounds, buckets: true, ..Fleet::steady(arguments.measured, start) };
     let server = Server::start(&program, folder)?;
     let before = server.usage()?;
     let plan = Plan {
-        fleet,
+        fleet: fleet.clone(),
         rounds: 0..rounds,
         address: server.write.clone(),
         path: program.write_path().to_owned(),
@@ -150,12 +171,19 @@ fn measure(arguments: &Arguments, folder: &Path) -> Result<Measured> {
     add(&mut sent, run(&Plan { rounds: 1..LOGGED, ..plan.clone() })?);
     let logged = folder_bytes(&program.log_folder(folder)).saturating_sub(log_before);
     let log_per_sample = logged as f64 / (sent.acknowledged - samples_before) as f64;
-    add(&mut sent, run(&Plan { rounds: LOGGED..rounds, ..plan })?);
+    // All connections wait for one another every half an hour: what comes an hour behind the newest sample would be refused.
+    let stretch = per_hour.div_ceil(2).max(1);
+    let mut from = LOGGED.min(rounds);
+    while from < rounds {
+        let until = (from + stretch).min(rounds);
+        add(&mut sent, run(&Plan { rounds: from..until, ..plan.clone() })?);
+        from = until;
+    }
     ensure!(sent.refused == 0, "refused: {}", sent.complaint.unwrap_or_default());
     let block = wait_for_block(&database)?;
     let after = server.usage()?;
     let meta = BlockMeta::parse(&std::fs::read(block.join("meta.json"))?)?;
-    Ok(Measured {
+    let measured = Measured {
         samples: sent.acknowledged,
         block_series: meta.stats.num_series,
         block_samples: meta.stats.num_samples,
@@ -168,7 +196,9 @@ fn measure(arguments: &Arguments, folder: &Path) -> Result<Measured> {
         log_per_sample,
         written: after.written,
         head_bytes: folder_bytes(&database).saturating_sub(folder_bytes(&block)),
-    })
+    };
+    let end = start + i64::try_from(rounds)? * interval;
+    Ok((Loaded { server, fleet, end }, measured))
 }
 
 fn add(sent: &mut Report, more: Report) {
@@ -196,9 +226,10 @@ fn wait_for_block(database: &Path) -> Result<std::path::PathBuf> {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let folder = tempfile::tempdir()?;
-    let measured = measure(&arguments, folder.path())?;
+    let (loaded, received) = measure(&arguments, &folder.path().join("receiver"))?;
     let compacted = compactor::compact(&arguments, folder.path())?;
-    let served = gateway::serve(&arguments, folder.path())?;
-    print(&arguments, &measured, &compacted, &served);
+    let (archive, served) = gateway::serve(&arguments, folder.path())?;
+    let asked = querier::ask(&arguments, folder.path(), &loaded, &archive)?;
+    print(&Sizing { arguments: &arguments, received, compacted, served, asked });
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use crate::compactor::Compacted;
 use crate::gateway::Served;
+use crate::querier::{Answered, Dashboard};
 use crate::{Arguments, Measured};
 
 /// What the target platform wrote down for itself: bytes in the bucket for each resolution.
@@ -14,14 +15,16 @@ const GROWN: u64 = 10;
 const USABLE_CORES: f64 = 0.7;
 const USABLE_REST: f64 = 0.8;
 
-const NOT_YET: &str = "not built yet: its issue adds the row";
+/// Dashboards over hours among those that are open.
+const RECENT: f64 = 0.8;
 
-/// A deployment and what a receiver of it needs for a series.
-struct Sizing<'a> {
-    arguments: &'a Arguments,
-    measured: &'a Measured,
-    compacted: &'a Compacted,
-    served: &'a Served,
+/// A deployment, and what was measured for it.
+pub(crate) struct Sizing<'a> {
+    pub(crate) arguments: &'a Arguments,
+    pub(crate) received: Measured,
+    pub(crate) compacted: Compacted,
+    pub(crate) served: Served,
+    pub(crate) asked: Answered,
 }
 
 impl Sizing<'_> {
@@ -30,21 +33,21 @@ impl Sizing<'_> {
     }
 
     fn cpu_per_sample(&self) -> f64 {
-        self.measured.cpu_seconds / self.measured.samples as f64
+        self.received.cpu_seconds / self.received.samples as f64
     }
 
     fn memory_per_series(&self) -> f64 {
-        let used = self.measured.resident_peak.saturating_sub(self.measured.resident_empty);
+        let used = self.received.resident_peak.saturating_sub(self.received.resident_empty);
         used as f64 / self.arguments.measured as f64
     }
 
     fn block_per_sample(&self) -> f64 {
-        (self.measured.block_index + self.measured.block_chunks) as f64 / self.measured.block_samples as f64
+        (self.received.block_index + self.received.block_chunks) as f64 / self.received.block_samples as f64
     }
 
     /// Bytes of the volume that an active series takes: what belongs to the head, and its blocks until they may go.
     fn volume_per_series(&self) -> f64 {
-        let head = self.measured.head_bytes as f64 / self.arguments.measured as f64;
+        let head = self.received.head_bytes as f64 / self.arguments.measured as f64;
         let hours = self.arguments.local_retention as f64 + 2.0;
         head + self.block_per_sample() * hours * 3600.0 / self.interval()
     }
@@ -57,7 +60,7 @@ impl Sizing<'_> {
         let volume = given.receiver_volume as f64 * f64::from(1 << 30) * USABLE_REST;
         [
             ("cores", cores / self.cpu_per_sample() * self.interval()),
-            ("memory", (memory - self.measured.resident_empty as f64).max(0.0) / self.memory_per_series()),
+            ("memory", (memory - self.received.resident_empty as f64).max(0.0) / self.memory_per_series()),
             ("volume", volume / self.volume_per_series()),
         ]
     }
@@ -82,17 +85,16 @@ fn gigabytes(bytes: f64) -> String {
     format!("{:.1} GB", bytes / 1e9)
 }
 
-pub(crate) fn print(arguments: &Arguments, measured: &Measured, compacted: &Compacted, served: &Served) {
-    let sizing = Sizing { arguments, measured, compacted, served };
-    measured_rows(&sizing);
-    for clusters in [arguments.clusters, GROWN] {
-        deployment(&sizing, clusters);
+pub(crate) fn print(sizing: &Sizing<'_>) {
+    measured_rows(sizing);
+    for clusters in [sizing.arguments.clusters, GROWN] {
+        deployment(sizing, clusters);
     }
-    verdict(&sizing);
+    verdict(sizing);
 }
 
 fn measured_rows(sizing: &Sizing<'_>) {
-    let (given, measured) = (sizing.arguments, sizing.measured);
+    let (given, measured) = (sizing.arguments, &sizing.received);
     println!("\n| measured with {} series every {} s | value |\n|---|---|", given.measured, given.interval);
     row("samples", &format!("{}", measured.samples));
     row("CPU a sample, births and cut included", &format!("{:.0} ns", sizing.cpu_per_sample() * 1e9));
@@ -108,7 +110,7 @@ fn measured_rows(sizing: &Sizing<'_>) {
     row("block a sample, index included", &format!("{:.2} B", sizing.block_per_sample()));
     let names = measured.block_series as f64 / given.measured as f64;
     row("series of a block for an active one", &format!("{names:.2}"));
-    let compacted = sizing.compacted;
+    let compacted = &sizing.compacted;
     row("compactor: series of a block of 14 d for an active one", &format!("{:.1}", compacted.names));
     let day = format!("{:.0} B", compacted.brought);
     row(&format!("bytes a series and day, as brought ({} copies)", given.replication), &day);
@@ -124,7 +126,8 @@ fn measured_rows(sizing: &Sizing<'_>) {
         "compactor: resident a series of the largest block",
         &format!("{:.0} B", compacted.resident_a_series),
     );
-    served_rows(sizing.served);
+    served_rows(&sizing.served);
+    asked_rows(&sizing.asked);
 }
 
 /// What a gateway was seen to need.
@@ -132,17 +135,30 @@ fn served_rows(served: &Served) {
     for (span, milliseconds) in served.panels {
         row(
             &format!("store gateway: CPU for a panel of one series over {span}"),
-            &format!("{milliseconds:.1} ms"),
+            &format!("{milliseconds:.2} ms"),
         );
     }
     row("store gateway: resident, hardly any block", &format!("{} MiB", served.resident_empty >> 20));
     let peak = format!("{} MiB", served.resident_peak >> 20);
     row(&format!("store gateway: resident after the panels, {} series in blocks", served.series), &peak);
-    row("store gateway: disk a series of a block", &format!("{:.0} B", served.disk_a_series));
+    row("store gateway: disk a series of a block", &format!("{:.1} B", served.disk_a_series));
+}
+
+/// What a querier was seen to need.
+fn asked_rows(asked: &Answered) {
+    for Dashboard { range, recent, querier, store } in &asked.dashboards {
+        let other = if *recent { "the receiver" } else { "the store gateway" };
+        row(
+            &format!("query: CPU for a dashboard of ten panels over {range}"),
+            &format!("{querier:.0} ms, and {store:.0} ms of {other}"),
+        );
+    }
+    row("query: resident, nothing asked", &format!("{} MiB", asked.resident_empty >> 20));
+    row("query: peak resident, one panel at a time", &format!("{} MiB", asked.resident_peak >> 20));
 }
 
 fn deployment(sizing: &Sizing<'_>, clusters: u64) {
-    let (given, measured) = (sizing.arguments, sizing.measured);
+    let (given, measured) = (sizing.arguments, &sizing.received);
     let receivers = given.receivers.max(1) as f64;
     let series = (clusters * given.series) as f64;
     let copies = series * given.replication as f64;
@@ -172,7 +188,7 @@ fn deployment(sizing: &Sizing<'_>, clusters: u64) {
     let log = rate * measured.log_per_sample;
     line("all receivers: log written", format!("{:.2} MB/s", log / 1e6), "-".to_owned());
     bucket_lines(sizing, series, clusters);
-    let compacted = sizing.compacted;
+    let compacted = &sizing.compacted;
     let cores = series * compacted.cpu_seconds / 86_400.0;
     line("compactor: cores, all day long", format!("{cores:.3}"), "0.5".to_owned());
     let tenant = series / tenants.max(1) as f64 * compacted.names;
@@ -182,7 +198,7 @@ fn deployment(sizing: &Sizing<'_>, clusters: u64) {
         format!("{:.2} GiB", memory / f64::from(1 << 30)),
         "1.0 GiB".to_owned(),
     );
-    let served = sizing.served;
+    let served = &sizing.served;
     let slowest = served.panels.iter().map(|(_, milliseconds)| *milliseconds).fold(0.0, f64::max);
     let cores = given.queries as f64 * slowest / 1e3;
     line(
@@ -192,12 +208,32 @@ fn deployment(sizing: &Sizing<'_>, clusters: u64) {
     );
     let mebibytes = format!("{} MiB + caches", served.resident_peak >> 20);
     line("store gateway: memory, as measured", mebibytes, "2.0 GiB".to_owned());
-    let queries = format!("query: {} range queries a second", given.queries);
-    line(&queries, NOT_YET.to_owned(), "-".to_owned());
+    dashboard_lines(sizing);
+}
+
+/// Who needs what for the dashboards that are open.
+fn dashboard_lines(sizing: &Sizing<'_>) {
+    let (given, asked) = (sizing.arguments, &sizing.asked);
+    let rate = given.dashboards as f64 / given.refresh.max(1) as f64;
+    // Milliseconds of the querier and of the store for one of these.
+    let mean = |recent: bool| {
+        let some = asked.dashboards.iter().filter(|dashboard| dashboard.recent == recent);
+        let count = some.clone().count().max(1) as f64;
+        let sum = |of: fn(&Dashboard) -> f64| some.clone().map(of).sum::<f64>() / count;
+        (sum(|dashboard| dashboard.querier), sum(|dashboard| dashboard.store))
+    };
+    let ((recent, receiver), (older, gateway)) = (mean(true), mean(false));
+    let cores = |milliseconds: f64| format!("{:.3}", rate * milliseconds / 1e3);
+    let line = |what: &str, needed: String, estimate: &str| println!("| {what} | {needed} | {estimate} |");
+    let open = format!("{} dashboards, every {} s", given.dashboards, given.refresh);
+    line(&format!("query: cores, {open}"), cores(RECENT * recent + (1.0 - RECENT) * older), "0.5");
+    line("query: memory, as measured", format!("{} MiB", asked.resident_peak >> 20), "1.0 GiB");
+    line("all receivers: cores for these", cores(RECENT * receiver), "-");
+    line("store gateway: cores for these", cores((1.0 - RECENT) * gateway), "0.5");
 }
 
 fn bucket_lines(sizing: &Sizing<'_>, series: f64, clusters: u64) {
-    let (given, compacted) = (sizing.arguments, sizing.compacted);
+    let (given, compacted) = (sizing.arguments, &sizing.compacted);
     let line = |what: &str, bytes: f64, estimate: Option<f64>| {
         println!("| {what} | {} | {} |", gigabytes(bytes), estimate.map_or("-".to_owned(), gigabytes));
     };

@@ -11,17 +11,18 @@
 
 #![expect(clippy::print_stdout, reason = "a bench tells what it measured")]
 
+mod bring;
 mod measure;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use sarsen_benches::{ArchivePlan, GatewayProgram, Minio, Pod, Question, build_gateway, small_blocks};
-use sarsen_bucket::{Bucket, ObjstoreConfig, Reloading};
 
+use bring::bring;
 use measure::{Row, ask, print_head};
 
 /// Measures store gateways.
@@ -90,6 +91,7 @@ fn main() -> Result<()> {
         raw: arguments.raw,
         fine: arguments.raw * 4 + 2,
         coarse: arguments.raw * 26,
+        buckets: false,
     };
     let bucket = folder.join("bucket");
     if !bucket.is_dir() {
@@ -112,7 +114,9 @@ fn main() -> Result<()> {
             let filled = folder.join("minio/blocks").is_dir();
             let minio = Minio::start(&program, &folder)?;
             if !filled {
-                runtime.block_on(bring(&bucket, &minio.config))?;
+                let begin = Instant::now();
+                let count = runtime.block_on(bring(&bucket, &minio.config))?;
+                println!("{count} objects brought to minio in {:.0} s", begin.elapsed().as_secs_f64());
             }
             Some(minio)
         }
@@ -212,38 +216,5 @@ fn starts(programs: &[GatewayProgram], store: &str, objstore: &str, work: &Path)
             );
         }
     }
-    Ok(())
-}
-
-/// Brings what lies in a folder into a store.
-async fn bring(from: &Path, objstore: &str) -> Result<()> {
-    let bucket = Reloading::open(ObjstoreConfig::parse(objstore, |_| None)?)?.bucket().build();
-    let mut waiting = vec![PathBuf::new()];
-    let mut files = Vec::new();
-    while let Some(folder) = waiting.pop() {
-        for entry in fs::read_dir(from.join(&folder))? {
-            let entry = entry?;
-            let name = folder.join(entry.file_name());
-            if entry.file_type()?.is_dir() {
-                waiting.push(name);
-            } else {
-                files.push(name);
-            }
-        }
-    }
-    let begin = Instant::now();
-    for some in files.chunks(16) {
-        let puts: Vec<_> = some.iter().map(|name| put(&bucket, from, name)).collect();
-        for put in futures_util::future::join_all(puts).await {
-            put?;
-        }
-    }
-    println!("{} objects brought to minio in {:.0} s", files.len(), begin.elapsed().as_secs_f64());
-    Ok(())
-}
-
-async fn put(bucket: &Bucket, from: &Path, name: &Path) -> Result<()> {
-    let text = name.to_str().context("a name that is no text")?;
-    bucket.put(text, fs::read(from.join(name))?.into()).await?;
     Ok(())
 }

@@ -78,6 +78,7 @@ fn main() -> anyhow::Result<()> {
         seed: arguments.seed,
         gaps_per_mille: arguments.gaps,
         churn_rounds: arguments.churn,
+        buckets: false,
     };
     let rounds = arguments.skip..arguments.skip + arguments.samples;
     let mut screen = std::io::stdout().lock();
