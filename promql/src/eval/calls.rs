@@ -216,7 +216,7 @@ impl<'q> Evaluator<'q> {
         };
         let loses = !(self.delayed() || keeps_name);
         let loss = if loses { Loss::Refused } else { Loss::None };
-        let mut pipeline = Pipeline::new(grid, Origin::Series(reader, Kernel::Range(kernel)), loss);
+        let mut pipeline = Pipeline::new(grid, Origin::Series(reader, Box::new(Kernel::Range(kernel))), loss);
         pipeline.release = held;
         pipeline.one_name = one_name;
         Ok(pipeline)

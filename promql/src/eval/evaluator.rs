@@ -28,7 +28,7 @@ pub(super) struct Evaluator<'q> {
     pub(super) notes: Annotations,
     /// What workers keep between batches.
     pub(super) work: Vec<Work>,
-    pool: Option<ThreadPool>,
+    pool: Option<Arc<ThreadPool>>,
     /// Bytes of columns that are held.
     held: u64,
 }
@@ -56,16 +56,16 @@ impl<'q> Evaluator<'q> {
         self.query.question.options.delayed_name_removal
     }
 
-    /// The threads, made when they are first needed.
-    pub(super) fn pool(&mut self) -> Result<&ThreadPool, Error> {
-        let pool = match self.pool.take() {
-            Some(pool) => pool,
-            None => rayon::ThreadPoolBuilder::new()
-                .num_threads(self.budget.workers)
-                .build()
-                .map_err(|error| Error::Data(format!("no threads for the evaluation: {error}")))?,
-        };
-        Ok(self.pool.insert(pool))
+    /// The threads beside the caller's, made when they are first needed.
+    pub(super) fn pool(&mut self) -> Result<Arc<ThreadPool>, Error> {
+        if let Some(pool) = &self.pool {
+            return Ok(Arc::clone(pool));
+        }
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(self.budget.workers.saturating_sub(1).max(1))
+            .build()
+            .map_err(|error| Error::Data(format!("no threads for the evaluation: {error}")))?;
+        Ok(Arc::clone(self.pool.insert(Arc::new(pool))))
     }
 
     /// Columns will be held until the node that asked for them is done.
@@ -141,7 +141,7 @@ impl<'q> Evaluator<'q> {
         } else {
             Kernel::Newest { reference, lookback_ms, take, totals: selector.totals }
         };
-        let mut pipeline = Pipeline::new(grid, Origin::Series(reader, kernel), Loss::None);
+        let mut pipeline = Pipeline::new(grid, Origin::Series(reader, Box::new(kernel)), Loss::None);
         pipeline.one_name = has_one_name(selector);
         Ok(pipeline)
     }

@@ -84,7 +84,7 @@ impl<'q> Evaluator<'q> {
             let columns = pipeline.collect(self)?;
             pipeline = super::evaluator::ready(columns, grid);
         }
-        while let Some(batch) = pipeline.next(self)? {
+        pipeline.each(self, |_, batch| {
             for column in batch {
                 let number = groups.number(column.labels.as_ref().as_ref());
                 if number == folds.len() {
@@ -94,7 +94,8 @@ impl<'q> Evaluator<'q> {
                     folding.add(fold, column, &mut notes);
                 }
             }
-        }
+            Ok(())
+        })?;
         let finished = groups
             .into_labels()
             .into_iter()

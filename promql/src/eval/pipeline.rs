@@ -3,6 +3,7 @@
 //! A node whose series do not look at each other (selectors, functions over windows, arithmetic with scalars, signs) is a stage of a
 //! pipeline. So under an aggregation only one batch of series is in memory at a time.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use hashbrown::HashMap;
@@ -17,7 +18,7 @@ use super::names::NAME_LIKE;
 use super::series::{Kernel, Made, Work};
 use super::source::{Input, Reader};
 use super::stage::Stage;
-use crate::{Annotations, Error};
+use crate::{Annotations, Budget, Error};
 
 /// So many series are read before they are worked on.
 const BATCH: usize = 512;
@@ -29,7 +30,7 @@ const WORTH_THREADS: usize = 4096;
 #[derive(Debug)]
 pub(super) enum Origin<'a> {
     /// Series of a storage or of a subquery.
-    Series(Reader, Kernel<'a>),
+    Series(Reader, Box<Kernel<'a>>),
     /// Columns that are ready.
     Ready(std::vec::IntoIter<Column>),
 }
@@ -100,49 +101,75 @@ impl<'a> Pipeline<'a> {
     }
 
     /// All series.
-    pub(super) fn collect(mut self, evaluator: &mut Evaluator<'_>) -> Result<Vec<Column>, Error> {
-        let merged = self.loss == Loss::Merged;
+    pub(super) fn collect(self, evaluator: &mut Evaluator<'_>) -> Result<Vec<Column>, Error> {
+        let (merged, steps) = (self.loss == Loss::Merged, self.grid.steps());
         let mut columns = Vec::new();
-        while let Some(batch) = self.next(evaluator)? {
+        self.each(evaluator, |evaluator, batch| {
             evaluator.hold(&batch)?;
             columns.extend(batch);
-        }
-        if merged { same_labels(columns, self.grid.steps(), Clash::Any) } else { Ok(columns) }
+            Ok(())
+        })?;
+        if merged { same_labels(columns, steps, Clash::Any) } else { Ok(columns) }
     }
 
-    /// The next series; `None` when all are through.
-    pub(super) fn next(&mut self, evaluator: &mut Evaluator<'_>) -> Result<Option<Vec<Column>>, Error> {
-        evaluator.budget.check()?;
-        let mut columns = match &mut self.origin {
-            Origin::Ready(ready) => {
+    /// Hands all series to `sink`, batch by batch. While threads work on a batch, the caller's takes in the one before, hands it on and reads the next
+    /// one, and then works with them.
+    pub(super) fn each(
+        mut self,
+        evaluator: &mut Evaluator<'_>,
+        mut sink: impl FnMut(&mut Evaluator<'_>, Vec<Column>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        match std::mem::replace(&mut self.origin, Origin::Ready(Vec::new().into_iter())) {
+            Origin::Ready(mut ready) => loop {
+                evaluator.budget.check()?;
                 let batch: Vec<_> = ready.by_ref().take(BATCH).collect();
-                evaluator.let_go(&batch);
-                batch
-            }
-            Origin::Series(reader, kernel) => {
-                let batch = reader.batch(BATCH)?;
-                if self.one_name
-                    && self.loss == Loss::Refused
-                    && self.seen.is_empty()
-                    && batch.first().is_some_and(|first| stay_apart(first.labels.as_ref().as_ref()))
-                {
-                    self.loss = Loss::None;
-                }
                 if batch.is_empty() {
-                    Vec::new()
-                } else {
-                    let columns = evaluator.run(kernel, &batch, self.grid)?;
-                    if columns.is_empty() {
-                        return Ok(Some(columns));
-                    }
-                    columns
+                    break;
+                }
+                evaluator.let_go(&batch);
+                sink(evaluator, self.staged(batch)?)?;
+            },
+            Origin::Series(mut reader, kernel) => {
+                let mut batch = reader.batch(BATCH)?;
+                self.look_for_apart(&batch);
+                let (grid, mut made) = (self.grid, Vec::new());
+                while !batch.is_empty() {
+                    evaluator.budget.check()?;
+                    let mut settle = |evaluator: &mut Evaluator<'_>, made| {
+                        let columns = evaluator.taken_in(made)?;
+                        if columns.is_empty() { Ok(()) } else { sink(evaluator, self.staged(columns)?) }
+                    };
+                    let before = std::mem::take(&mut made);
+                    let mut next = Ok(Vec::new());
+                    made = evaluator.run(&kernel, &batch, grid, |evaluator| {
+                        settle(evaluator, before)?;
+                        next = reader.batch(BATCH);
+                        Ok(())
+                    })?;
+                    batch = match next {
+                        Ok(next) => next,
+                        Err(why) => return settle(evaluator, made).and(Err(why)),
+                    };
+                }
+                let columns = evaluator.taken_in(made)?;
+                if !columns.is_empty() {
+                    sink(evaluator, self.staged(columns)?)?;
                 }
             }
-        };
-        if columns.is_empty() {
-            self.finish(evaluator)?;
-            return Ok(None);
         }
+        self.finish(evaluator)
+    }
+
+    /// Leaves the comparison of labels out if it cannot find anything.
+    fn look_for_apart(&mut self, first: &[Arc<Input>]) {
+        let first = first.first().map(|first| first.labels.as_ref().as_ref());
+        if self.one_name && self.loss == Loss::Refused && first.is_some_and(stay_apart) {
+            self.loss = Loss::None;
+        }
+    }
+
+    /// Columns behind all stages.
+    fn staged(&mut self, mut columns: Vec<Column>) -> Result<Vec<Column>, Error> {
         for at in 0..=self.steps.len() {
             if at == self.lost_behind {
                 self.refuse_same(&columns)?;
@@ -160,7 +187,7 @@ impl<'a> Pipeline<'a> {
                 }
             }
         }
-        Ok(Some(columns))
+        Ok(columns)
     }
 
     /// Refuses series that became the same by the loss of their names.
@@ -215,8 +242,48 @@ fn stay_apart(first: LabelsRef<'_>) -> bool {
         && names.next().is_some_and(|second| NAME_LIKE.iter().all(|name| *name < second))
 }
 
-/// What a thread made of its share of a batch.
-type Outcome = Result<(Vec<Made>, Work), Error>;
+/// What became of a part of a batch.
+type Outcome = Result<Vec<Made>, Error>;
+
+/// A batch that several threads share.
+struct Share<'a> {
+    kernel: &'a Kernel<'a>,
+    grid: Grid,
+    budget: &'a Budget,
+    parts: Vec<&'a [Arc<Input>]>,
+    /// The first part that nobody has taken.
+    next: AtomicUsize,
+    /// What became of each part.
+    done: Mutex<Vec<(usize, Outcome)>>,
+    /// What threads work with: not taken yet, and given back with its counts.
+    spare: Mutex<Vec<Work>>,
+    used: Mutex<Vec<Work>>,
+}
+
+impl Share<'_> {
+    /// Works until nothing is left.
+    fn work(&self) {
+        let steps = self.grid.steps();
+        let taken = self.spare.lock().ok().and_then(|mut spare| spare.pop());
+        let mut work = taken.unwrap_or_else(|| Work::new(steps));
+        work.counts.reset(steps);
+        loop {
+            let at = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(part) = self.parts.get(at) else { break };
+            let one = |input: &Arc<Input>| {
+                self.budget.check()?;
+                self.kernel.run(input, self.grid, &mut work)
+            };
+            let made = part.iter().map(one).collect();
+            if let Ok(mut done) = self.done.lock() {
+                done.push((at, made));
+            }
+        }
+        if let Ok(mut used) = self.used.lock() {
+            used.push(work);
+        }
+    }
+}
 
 /// Two series of a result have the same labels.
 pub(super) fn same_labelset() -> Error {
@@ -224,22 +291,67 @@ pub(super) fn same_labelset() -> Error {
 }
 
 impl Evaluator<'_> {
-    /// Runs a kernel over a batch of series; those that hold something come back, in their order.
-    fn run(&mut self, kernel: &Kernel<'_>, batch: &[Arc<Input>], grid: Grid) -> Result<Vec<Column>, Error> {
+    /// Runs a kernel over a batch of series; what becomes of each, in their order. Calls `meanwhile` first, or while threads work already.
+    fn run(
+        &mut self,
+        kernel: &Kernel<'_>,
+        batch: &[Arc<Input>],
+        grid: Grid,
+        meanwhile: impl FnOnce(&mut Self) -> Result<(), Error>,
+    ) -> Result<Vec<Made>, Error> {
         let workers = self.budget.workers.max(1);
         let steps = grid.steps();
-        let mut made = Vec::with_capacity(batch.len());
         if workers == 1 || batch.len() * steps.max(16) < WORTH_THREADS {
+            meanwhile(self)?;
             let mut work = self.work.pop().unwrap_or_else(|| Work::new(steps));
             work.counts.reset(steps);
-            for input in batch {
-                made.push(kernel.run(input, grid, &mut work)?);
-            }
+            let made = batch.iter().map(|input| kernel.run(input, grid, &mut work));
+            let made = made.collect::<Result<Vec<_>, _>>()?;
             self.meter.count(&work.counts);
             self.work.push(work);
-        } else {
-            self.run_on_threads(kernel, (batch, grid), workers, &mut made)?;
+            return Ok(made);
         }
+        let pool = self.pool()?;
+        let share = Share {
+            kernel,
+            grid,
+            budget: self.budget,
+            parts: batch.chunks(batch.len().div_ceil(workers * 8).max(1)).collect(),
+            next: AtomicUsize::new(0),
+            done: Mutex::default(),
+            spare: Mutex::new(std::mem::take(&mut self.work)),
+            used: Mutex::default(),
+        };
+        let met = pool.in_place_scope(|scope| {
+            for _ in 1..workers {
+                scope.spawn(|_| share.work());
+            }
+            let met = meanwhile(self);
+            if met.is_ok() {
+                share.work();
+            } else {
+                share.next.store(share.parts.len(), Ordering::Relaxed);
+            }
+            met
+        });
+        let Share { done, spare, used, .. } = share;
+        met?;
+        self.work = spare.into_inner().unwrap_or_default();
+        for work in used.into_inner().unwrap_or_default() {
+            self.meter.count(&work.counts);
+            self.work.push(work);
+        }
+        let mut done = done.into_inner().unwrap_or_default();
+        done.sort_unstable_by_key(|(part, _)| *part);
+        let mut made = Vec::with_capacity(batch.len());
+        for (_, part) in done {
+            made.extend(part?);
+        }
+        Ok(made)
+    }
+
+    /// Takes in what became of a batch; the columns that hold something.
+    fn taken_in(&mut self, made: Vec<Made>) -> Result<Vec<Column>, Error> {
         let mut columns = Vec::with_capacity(made.len());
         for one in made {
             let before = self.meter.current();
@@ -253,45 +365,6 @@ impl Evaluator<'_> {
             }
         }
         Ok(columns)
-    }
-
-    fn run_on_threads(
-        &mut self,
-        kernel: &Kernel<'_>,
-        (batch, grid): (&[Arc<Input>], Grid),
-        workers: usize,
-        made: &mut Vec<Made>,
-    ) -> Result<(), Error> {
-        let steps = grid.steps();
-        let spare = Mutex::new(std::mem::take(&mut self.work));
-        let chunks: Vec<_> = batch.chunks(batch.len().div_ceil(workers * 4).max(1)).collect();
-        let mut results: Vec<Option<Outcome>> = Vec::new();
-        results.resize_with(chunks.len(), || None);
-        let budget = self.budget;
-        let pool = self.pool()?;
-        pool.in_place_scope(|scope| {
-            for (chunk, result) in chunks.iter().zip(results.iter_mut()) {
-                let spare = &spare;
-                scope.spawn(move |_| {
-                    let taken = spare.lock().ok().and_then(|mut spare| spare.pop());
-                    let mut work = taken.unwrap_or_else(|| Work::new(steps));
-                    work.counts.reset(steps);
-                    let one = |input: &Arc<Input>| {
-                        budget.check()?;
-                        kernel.run(input, grid, &mut work)
-                    };
-                    let made = chunk.iter().map(one).collect::<Result<Vec<_>, _>>();
-                    *result = Some(made.map(|made| (made, work)));
-                });
-            }
-        });
-        for result in results.into_iter().flatten() {
-            let (more, work) = result?;
-            made.extend(more);
-            self.meter.count(&work.counts);
-            self.work.push(work);
-        }
-        Ok(())
     }
 
     /// Keeps notes of a part of the evaluation.
