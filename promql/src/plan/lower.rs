@@ -8,6 +8,7 @@ use sarsen_block::{METRIC_NAME, MatchOp, Matcher, TimeRange};
 
 use super::Question;
 use super::duration::Spans;
+use super::identify::identifying;
 use super::node::{
     AggregateNode, BinaryNode, CallNode, InfoSource, Node, NodeKind, Selector, SubqueryNode, first_aligned,
 };
@@ -390,7 +391,8 @@ impl Lowering<'_> {
         let (start, end) = at.map_or(around.grid, |at| (at, at));
         let start = start.saturating_sub(self.question.lookback_ms).saturating_add(1);
         let range = TimeRange::new(start.saturating_sub(offset_ms), end.saturating_sub(offset_ms));
-        let matchers: Vec<_> = data.iter().chain(&names).cloned().collect();
+        let mut matchers: Vec<_> = data.iter().chain(&names).cloned().collect();
+        matchers.extend(call.arguments.first().map(identifying).unwrap_or_default());
         let hint = Hint { function: "info", step_ms: around.step, ..Hint::default() };
         let selection = self.select(Selection { matchers: matchers.clone(), range, hint });
         let selector = Selector {

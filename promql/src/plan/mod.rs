@@ -1,8 +1,9 @@
 //! Tree to needs: what is constant, what is per step, and what must be fetched.
 //!
-//! `duration` works out lengths, `lower` makes the tree that is evaluated (`node`) and gathers the `selection`s.
+//! `duration` works out lengths, `identify` narrows what `info` fetches, `lower` makes the tree that is evaluated (`node`) and gathers the `selection`s.
 
 mod duration;
+mod identify;
 mod lower;
 mod node;
 mod selection;
