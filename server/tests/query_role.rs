@@ -417,6 +417,56 @@ async fn metrics_have_the_names_of_the_original_and_move() {
 }
 
 #[tokio::test]
+async fn the_certificate_says_whose_query_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Node::receive_with_store(dir.path(), &[]).await;
+    let start = start();
+    for tenant in ["one", "team-a"] {
+        write(&receiver, tenant, start).await;
+    }
+    receiver.client().await;
+    let tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/tls");
+    let pem = |name: &str| std::fs::read(tls.join(name)).unwrap();
+    let text = format!(
+        "tls_server_config:\n  cert_file: {0}/server.pem\n  key_file: {0}/server-key.pem\n  client_ca_file: {0}/ca.pem\n  client_auth_type: VerifyClientCertIfGiven\n",
+        tls.display()
+    );
+    let (web, folder) = (dir.path().join("web.yml"), dir.path().join("query"));
+    std::fs::write(&web, text).unwrap();
+    std::fs::create_dir_all(&folder).unwrap();
+    let web = format!("--http.config={}", web.display());
+    let arguments = [&web, "--query.tenant-certificate-field=organization", "--query.enforce-tenancy"];
+    let querier = Node::query_unready(&folder, &[&receiver.grpc], &arguments);
+    let builder = || {
+        let ca = reqwest::Certificate::from_pem(&pem("ca.pem")).unwrap();
+        reqwest::Client::builder().tls_certs_only([ca])
+    };
+    let identity = reqwest::Identity::from_pem(&[pem("client.pem"), pem("client-key.pem")].concat()).unwrap();
+    let (known, stranger) = (builder().identity(identity).build().unwrap(), builder().build().unwrap());
+    let url = format!("{}/api/v1/query", querier.admin.replace("http:", "https:"));
+    let to = (start / 1000 + 90).to_string();
+    let url = reqwest::Url::parse_with_params(&url, [("query", "requests_total"), ("time", &to)]).unwrap();
+    let ask = async |client: &reqwest::Client| -> Json {
+        // The header does not matter.
+        let answer = client.get(url.clone()).header("thanos-tenant", "one").send().await;
+        let Ok(answer) = answer else { return Json::Null };
+        serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+    };
+    let mut own = Json::Null;
+    querier
+        .wait_until("answering", async || {
+            own = ask(&known).await;
+            own["data"]["result"][0].is_object()
+        })
+        .await;
+    let rows = own["data"]["result"].as_array().unwrap();
+    assert!(rows.len() == 2 && rows.iter().all(|row| row["metric"]["owner"] == "team-a"), "{own}");
+    let refused = ask(&stranger).await;
+    assert_eq!(refused["errorType"], "bad_data", "{refused}");
+    assert_eq!(refused["error"], "could not get required certificate field from client cert", "{refused}");
+}
+
+#[tokio::test]
 async fn a_tenant_sees_nothing_of_another() {
     let dir = tempfile::tempdir().unwrap();
     let (_receiver, querier, start) = pair(dir.path(), &["--query.enforce-tenancy"]).await;

@@ -13,7 +13,7 @@ use super::flags::{Fault, Flag, Given, Kind};
 use super::grpc::{GRPC, GrpcConfig};
 use super::process::{HttpConfig, PROCESS, go_duration};
 use super::query_endpoints::{ENDPOINTS, EndpointConfig};
-use crate::query::{ApiSettings, Dialect, ExecOptions, Partial, Replicas, Taken, Tenancy};
+use crate::query::{ApiSettings, CertificateField, Dialect, ExecOptions, Partial, Replicas, Taken, Tenancy};
 use crate::store::SelectLimits;
 
 const ONE_ENGINE: &str = "there is one engine, whose answers are those of both";
@@ -128,8 +128,12 @@ const SHARED: &[Flag] = &[
     Flag::new("status.partial-response", Kind::Bool, "true", "The same for counts of series.").hidden(),
     Flag::new("query.tenant-header", Kind::Text, "THANOS-TENANT", "Header that says whose query it is."),
     Flag::new("query.default-tenant-id", Kind::Text, "default-tenant", "Whose it is without that header."),
-    Flag::new("query.tenant-certificate-field", Kind::Text, "", "Field of the client's certificate.")
-        .refused("the header says whose query it is"),
+    Flag::new(
+        "query.tenant-certificate-field",
+        Kind::Choice(&["", "organization", "organizationalUnit", "commonName"]),
+        "",
+        "Field of the client's TLS certificate that says whose query it is, instead of the header.",
+    ),
     Flag::switch("query.enforce-tenancy", "Show each tenant its own series only."),
     Flag::new("query.tenant-label-name", Kind::Text, "tenant_id", "Label that says whose series it is."),
     Flag::new("query.telemetry.request-duration-seconds-quantiles", Kind::Float, "0.1", "Bounds.")
@@ -314,6 +318,7 @@ pub(crate) fn api(given: &Given, dialect: Dialect) -> Result<ApiSettings, Fault>
     let tenancy = Tenancy {
         header: given.text("query.tenant-header").to_owned(),
         default: given.text("query.default-tenant-id").to_owned(),
+        certificate: CertificateField::named(given.text("query.tenant-certificate-field")),
         label: given.is_on("query.enforce-tenancy").then_some(label),
     };
     if axum::http::HeaderName::try_from(tenancy.header.as_str()).is_err() {

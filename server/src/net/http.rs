@@ -22,6 +22,8 @@ use tokio_util::task::TaskTracker;
 
 use super::guard::Guard;
 use super::open::counted;
+#[cfg(feature = "query")]
+use super::subject::Subject;
 use super::tls::ServerTls;
 #[cfg(feature = "grpc")]
 use crate::config::grpc::GrpcConfig;
@@ -172,8 +174,20 @@ async fn connection(
         None => exchange(&builder, stream, router, end).await,
         Some(tls) => {
             let stream = tokio::time::timeout(HANDSHAKE, tls.acceptor().accept(stream)).await??;
+            #[cfg(feature = "query")]
+            let router = introduced(router, &stream);
             exchange(&builder, stream, router, end).await
         }
+    }
+}
+
+/// Requests of a peer that has shown a certificate carry its subject.
+#[cfg(feature = "query")]
+fn introduced<S>(router: Router, stream: &tokio_rustls::server::TlsStream<S>) -> Router {
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    match shown {
+        None => router,
+        Some(certificate) => router.layer(axum::Extension(Arc::new(Subject::of(certificate)))),
     }
 }
 

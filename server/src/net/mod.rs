@@ -12,9 +12,13 @@ mod http;
 mod open;
 mod password;
 mod probe;
+#[cfg(feature = "query")]
+mod subject;
 mod tls;
 
 #[cfg(feature = "query")]
 pub(crate) use client_tls::ClientTls;
 pub(crate) use http::{ServeOptions, bind, serve};
 pub(crate) use probe::{Probe, admin_routes};
+#[cfg(feature = "query")]
+pub(crate) use subject::Subject;

@@ -26,7 +26,7 @@ pub(crate) use dialect::Dialect;
 pub(crate) use exec::{ExecOptions, Executor};
 pub(crate) use fleet::{Fleet, Taken};
 pub(crate) use gather::{Gather, Replicas};
-pub(crate) use http::{Api, ApiSettings, Partial, Tenancy, hold, nowhere};
+pub(crate) use http::{Api, ApiSettings, CertificateField, Partial, Tenancy, hold, nowhere};
 pub(crate) use page::page;
 pub(crate) use resolve::System as SystemNames;
 #[cfg(feature = "standalone")]

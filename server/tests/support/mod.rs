@@ -137,6 +137,14 @@ impl Node {
     /// Starts a querier over these endpoints and waits until it has looked at them.
     #[cfg(feature = "query")]
     pub(crate) async fn query(dir: &Path, endpoints: &[&str], extra: &[&str]) -> Self {
+        let node = Self::query_unready(dir, endpoints, extra);
+        node.wait_ready().await;
+        node
+    }
+
+    /// Starts a querier and does not wait.
+    #[cfg(feature = "query")]
+    pub(crate) fn query_unready(dir: &Path, endpoints: &[&str], extra: &[&str]) -> Self {
         let (http, grpc) = free_ports();
         let mut command = Command::new(env!("CARGO_BIN_EXE_sarsen-query"));
         command
@@ -147,7 +155,6 @@ impl Node {
             .args(extra);
         let mut node = Self::start(command, dir, (http, http), dir.to_owned());
         node.grpc = format!("127.0.0.1:{grpc}");
-        node.wait_ready().await;
         node
     }
 

@@ -28,7 +28,7 @@ use bytes::Bytes;
 use sarsen_block::Matcher;
 
 use self::answer::{Answer, Packing, respond};
-pub(crate) use self::tenancy::{Tenancy, hold};
+pub(crate) use self::tenancy::{CertificateField, Tenancy, hold};
 use super::dialect::Dialect;
 use super::exec::Executor;
 use super::fault::Fault;
@@ -36,6 +36,7 @@ use super::params::{Pairs, Params, fields, unescaped};
 use super::surroundings::Surroundings;
 use crate::clock;
 use crate::metrics::{HttpMetrics, Request as Seen};
+use crate::net::Subject;
 
 /// Most bytes of a form, as in Go.
 const FORM_BYTES: usize = 10 << 20;
@@ -217,7 +218,8 @@ impl Api {
         }
         let (method, headers) = (request.method().clone(), request.headers().clone());
         let dialect = self.0.settings.dialect;
-        let (tenant, tenant_fault) = match self.0.settings.tenancy.tenant_of(&headers) {
+        let peer = request.extensions().get::<Arc<Subject>>().cloned();
+        let (tenant, tenant_fault) = match self.0.settings.tenancy.tenant_of(&headers, peer.as_deref()) {
             Ok(tenant) => (tenant, None),
             Err(why) => (self.0.settings.tenancy.default.clone(), Some(Fault::bad(why))),
         };

@@ -3,6 +3,8 @@
 use axum::http::HeaderMap;
 use sarsen_block::Matcher;
 
+use crate::net::Subject;
+
 /// How tenants are told apart.
 #[derive(Debug, Clone)]
 pub(crate) struct Tenancy {
@@ -10,21 +12,59 @@ pub(crate) struct Tenancy {
     pub(crate) header: String,
     /// Who asks without that header.
     pub(crate) default: String,
+    /// The part of the caller's certificate that is the tenant; then the header does not matter.
+    pub(crate) certificate: Option<CertificateField>,
     /// The label that says whose series it is, if nobody may see those of others.
     pub(crate) label: Option<String>,
 }
 
+/// A part of the subject of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CertificateField {
+    Organization,
+    OrganizationalUnit,
+    CommonName,
+}
+
+impl CertificateField {
+    /// As the flag has it.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "organization" => Some(Self::Organization),
+            "organizationalUnit" => Some(Self::OrganizationalUnit),
+            "commonName" => Some(Self::CommonName),
+            _ => None,
+        }
+    }
+
+    /// What it says; who shows none is nobody.
+    fn of(self, peer: Option<&Subject>) -> Result<&str, String> {
+        let peer = peer.ok_or("could not get required certificate field from client cert")?;
+        let (name, value) = match self {
+            Self::Organization => ("organization", &peer.organization),
+            Self::OrganizationalUnit => ("organizationalUnit", &peer.organizational_unit),
+            Self::CommonName => ("commonName", &peer.common_name),
+        };
+        let value = value.as_deref().filter(|value| !value.is_empty());
+        value.ok_or_else(|| format!("could not get {name} field from client cert"))
+    }
+}
+
 impl Default for Tenancy {
     fn default() -> Self {
-        Self { header: "THANOS-TENANT".to_owned(), default: "default-tenant".to_owned(), label: None }
+        let (header, default) = ("THANOS-TENANT".to_owned(), "default-tenant".to_owned());
+        Self { header, default, certificate: None, label: None }
     }
 }
 
 impl Tenancy {
     /// The tenant of a request. A name that is part of a path is none.
-    pub(crate) fn tenant_of(&self, headers: &HeaderMap) -> Result<String, String> {
+    pub(crate) fn tenant_of(&self, headers: &HeaderMap, peer: Option<&Subject>) -> Result<String, String> {
         let given = headers.get(&self.header).map(|value| value.to_str().map_err(|why| why.to_string()));
-        let tenant = given.transpose()?.filter(|tenant| !tenant.is_empty()).unwrap_or(&self.default);
+        let tenant = match self.certificate {
+            Some(field) => field.of(peer)?,
+            None => given.transpose()?.filter(|tenant| !tenant.is_empty()).unwrap_or(&self.default),
+        };
         if tenant == "." || tenant == ".." || tenant.contains('/') {
             return Err("Tenant name not valid".to_owned());
         }
@@ -66,11 +106,22 @@ mod tests {
         let with = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert("thanos-tenant", value.parse().unwrap());
-            tenancy.tenant_of(&headers)
+            tenancy.tenant_of(&headers, None)
         };
-        assert_eq!(tenancy.tenant_of(&HeaderMap::new()).unwrap(), "default-tenant");
+        assert_eq!(tenancy.tenant_of(&HeaderMap::new(), None).unwrap(), "default-tenant");
         assert_eq!(with("").unwrap(), "default-tenant");
         assert_eq!(with("a").unwrap(), "a");
         assert!(with("a/b").is_err() && with("..").is_err());
+        let tenancy = Tenancy { certificate: CertificateField::named("organization"), ..tenancy };
+        let subject = |organization: &str| Subject {
+            organization: Some(organization.to_owned()),
+            ..Subject::default()
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert("thanos-tenant", "a".parse().unwrap());
+        assert_eq!(tenancy.tenant_of(&headers, Some(&subject("ops"))).unwrap(), "ops");
+        for stranger in [None, Some(&Subject::default()), Some(&subject("..")), Some(&subject(""))] {
+            assert!(tenancy.tenant_of(&headers, stranger).is_err(), "{stranger:?}");
+        }
     }
 }
