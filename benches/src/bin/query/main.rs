@@ -6,10 +6,25 @@
 //! runs in a process of its own for each question, so that its peak of memory is that question's: select, prepare, evaluate.
 //! Prometheus' times include writing its answer as JSON, which is short for all questions but the plain selector.
 //!
-//! Last answer (two cores shared with many builds, so CPU seconds of one question, ours as released / Prometheus 3.14): sum by rate 0.83 / 2.33,
-//! topk 0.87 / 2.25, plain added up 0.42 / 1.31, average over time 1.05 / 2.76; without link-time optimisation quantile 1.11 / 2.25, join 1.26 / 7.47,
-//! subquery 1.27 / 3.07. So: the three times are reached for joins and plain selectors, and narrowly missed for rates. Peaks of memory, the block of
-//! 220 MB included, 246 MB against 415 to 717. What two threads bring was not to be seen on a busy machine.
+//! Last answer (`--times 2`, one thread, November 2026; two cores shared with a load of twelve, so the clock says little; built without link-time
+//! optimisation). User and system CPU of one question, ours / Prometheus 3.14, and peaks of memory, Prometheus' over all questions so far:
+//!
+//! | question | CPU ms | times | MB |
+//! |---|---|---|---|
+//! | sum by rate | 575 / 2375 | 4.1 | 30 / 359 |
+//! | sum by rate, few | 25 / 90 | 3.6 | 24 / 360 |
+//! | quantile | 590 / 2310 | 3.9 | 30 / 530 |
+//! | quantile, all | 25 / 145 | 5.8 | 28 / 532 |
+//! | topk | 775 / 2385 | 3.1 | 121 / 532 |
+//! | join | 930 / 7900 | 8.5 | 195 / 701 |
+//! | max over time | 620 / 2720 | 4.4 | 30 / 701 |
+//! | avg over time | 780 / 2845 | 3.6 | 30 / 701 |
+//! | subquery | 720 / 3100 | 4.3 | 28 / 701 |
+//! | plain, added up | 410 / 1310 | 3.2 | 29 / 701 |
+//! | plain | 15 / 85 | 5.7 | 25 / 701 |
+//!
+//! So: three times and a third of the memory are reached for all of them. A second thread costs no CPU (sum by rate 535 ms on one, 533 on two; avg over time 715 and 730),
+//! and in profiles what only the caller's thread can do is a quarter; what the clock makes of two threads is to be seen on a quiet machine.
 
 mod data;
 mod ours;
