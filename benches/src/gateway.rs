@@ -1,9 +1,7 @@
-//! A store gateway as a process, ours or Thanos', and a MinIO for it to read from. Both gateways take the same flags, so what they
-//! use can be compared.
+//! A store gateway as a process, ours or Thanos'. Both take the same flags, so what they use can be compared.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -12,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use crate::http::Client;
+use crate::ports::free_address;
 use crate::process::{Usage, usage};
 use crate::server::build;
 
@@ -139,69 +138,6 @@ impl Drop for Gateway {
         self.child.kill().ok();
         self.child.wait().ok();
     }
-}
-
-/// A MinIO on loopback with the bucket `blocks`. Killed when dropped.
-#[derive(Debug)]
-pub struct Minio {
-    child: Child,
-    /// The object store file for it.
-    pub config: String,
-}
-
-impl Minio {
-    /// Starts `program` below `folder` and waits until it is ready.
-    ///
-    /// # Errors
-    /// If it cannot be started or is not ready within a minute.
-    pub fn start(program: &Path, folder: &Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(folder.join("minio/blocks"))?;
-        let address = free_address()?;
-        let config = format!(
-            "type: S3\nconfig:\n  bucket: blocks\n  endpoint: {address}\n  access_key: AKTEST\n  \
-             secret_key: secret-of-the-bench\n  insecure: true\n"
-        );
-        let child = Command::new(program)
-            .args(["server", "--quiet", "--address", &address, "--console-address", "127.0.0.1:0"])
-            .arg(folder.join("minio"))
-            .envs([("MINIO_ROOT_USER", "AKTEST"), ("MINIO_ROOT_PASSWORD", "secret-of-the-bench")])
-            .env("MINIO_UPDATE", "off")
-            .env("HOME", folder.join("home"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .with_context(|| format!("starting {}", program.display()))?;
-        let minio = Self { child, config };
-        let begin = Instant::now();
-        while !Client::new(address.as_str())
-            .get("/minio/health/ready")
-            .is_ok_and(|answer| answer.status == 200)
-        {
-            anyhow::ensure!(begin.elapsed() < Duration::from_secs(60), "minio is not ready after a minute");
-            thread::sleep(Duration::from_millis(100));
-        }
-        Ok(minio)
-    }
-
-    /// What it has used so far.
-    ///
-    /// # Errors
-    /// If it is gone.
-    pub fn usage(&self) -> anyhow::Result<Usage> {
-        Ok(usage(self.child.id())?)
-    }
-}
-
-impl Drop for Minio {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-/// An address that nobody listens on just now.
-pub(crate) fn free_address() -> anyhow::Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
 /// Builds the store gateway as it is shipped and says where it is.

@@ -7,7 +7,8 @@
 //! server process has used so far), `server` (a server process, started and killed),
 //! `compaction` (a bucket for a compactor process, and what is left of it), `archive` and `questions` (a bucket for a
 //! store gateway, and what is asked of it), `gateway` (a store
-//! gateway as a process), `querier` (a querier as one), `dashboard` (what it is asked), `pod` (what limits one), `storeapi` (a client of the StoreAPI).
+//! gateway as a process), `querier` (a querier as one), `dashboard` (what it is asked), `minio` (what a gateway may read from),
+//! `pod` (what limits one), `ports` (where processes listen), `storeapi` (a client of the StoreAPI).
 //!
 //! Nothing here uses a room of the server: what is measured is measured through its public door.
 
@@ -23,7 +24,9 @@ mod fleet;
 mod gateway;
 mod http;
 mod load;
+mod minio;
 mod pod;
+mod ports;
 mod process;
 mod querier;
 mod questions;
@@ -38,10 +41,12 @@ pub use compaction::{BucketPlan, Compactor, Left, Made, Outcome, REPLICA, blocks
 pub use dashboard::{PANELS, Panel, View, escaped};
 pub use dump::{go_float, write_dump};
 pub use fleet::{BUCKETS, Fleet, Life, METRICS_PER_TARGET, Shape};
-pub use gateway::{Gateway, GatewayProgram, Minio, build_gateway};
+pub use gateway::{Gateway, GatewayProgram, build_gateway};
 pub use http::{Client, Response};
 pub use load::{Plan, Report, run};
+pub use minio::Minio;
 pub use pod::Pod;
+pub use ports::{free_address, free_port};
 pub use process::{Spent, Usage, usage, watch};
 pub use querier::{Querier, ask_range, build_querier};
 pub use questions::Question;

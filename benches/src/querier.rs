@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
-use crate::gateway::{free_address, start};
+use crate::gateway::start;
+use crate::ports::free_address;
 use crate::http::Client;
 use crate::process::{Usage, usage};
 use crate::server::build;

@@ -1,12 +1,12 @@
 //! A server process on loopback: started, asked whether it is ready, killed; plain or with every sync slowed.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::http::Client;
+use crate::ports::free_port;
 use crate::process::{Usage, usage};
 use anyhow::Context;
 
@@ -218,11 +218,6 @@ impl Drop for Server {
         self.child.kill().ok();
         self.child.wait().ok();
     }
-}
-
-/// A port that nobody listens on just now.
-fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// Builds the receiver as it is shipped and says where it is.

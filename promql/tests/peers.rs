@@ -119,7 +119,27 @@ impl Drop for Running {
 }
 
 impl Running {
+    /// Starts it and waits until it is ready; one that ends instead, because somebody was faster at its port, is started again at another.
     fn start(program: &Path, dir: &Path) -> Self {
+        for _ in 0..5 {
+            let mut running = Self::spawn(program, dir);
+            let begin = Instant::now();
+            loop {
+                let answer = running.ask("/-/ready", "");
+                if running.child.try_wait().unwrap().is_some() {
+                    break;
+                }
+                if answer.is_some_and(|answer| answer.contains("Ready")) {
+                    return running;
+                }
+                assert!(begin.elapsed() < Duration::from_secs(60), "Prometheus does not get ready");
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+        panic!("Prometheus ended five times before it was ready")
+    }
+
+    fn spawn(program: &Path, dir: &Path) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let config = dir.join("prometheus.yml");
         fs::write(&config, "global: {}\n").unwrap();
@@ -134,13 +154,7 @@ impl Running {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let running = Self { child, address };
-        let begin = Instant::now();
-        while !running.ask("/-/ready", "").is_some_and(|answer| answer.contains("Ready")) {
-            assert!(begin.elapsed() < Duration::from_secs(60), "Prometheus does not get ready");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        running
+        Self { child, address }
     }
 
     /// Posts a form, or gets if there is none; the body of the answer, if there is one. HTTP/1.0, so that it ends where the connection ends.

@@ -322,7 +322,7 @@ async fn two_compactors_take_turns() {
 async fn a_store_that_comes_late_is_waited_for() {
     let dir = tempfile::tempdir().unwrap();
     // A port that nobody listens on yet.
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = sarsen_benches::free_address().unwrap().parse().unwrap();
     let config = s3::config(address);
     let file = dir.path().join("objstore.yml");
     std::fs::write(&file, &config).unwrap();
@@ -353,7 +353,7 @@ async fn a_store_that_comes_late_is_waited_for() {
 #[tokio::test]
 async fn the_same_on_a_real_minio() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(minio) = support::minio::start(dir.path()).await else { return };
+    let Some(minio) = support::minio::start(dir.path()) else { return };
     let bucket = open(&minio.config);
     fill(&bucket, A, long_ago()).await;
     fill(&bucket, B, long_ago()).await;
@@ -371,7 +371,7 @@ async fn the_same_on_a_real_minio() {
 #[tokio::test]
 async fn a_store_that_goes_in_the_middle_is_waited_for() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(mut minio) = support::minio::start(dir.path()).await else { return };
+    let Some(mut minio) = support::minio::start(dir.path()) else { return };
     fill(&open(&minio.config), B, long_ago()).await;
     let objstore = format!("--objstore.config={}", minio.config);
     let data_dir = format!("--data-dir={}", dir.path().join("data").display());
@@ -389,7 +389,7 @@ async fn a_store_that_goes_in_the_middle_is_waited_for() {
     for probe in ["/-/healthy", "/-/ready"] {
         assert_eq!(reqwest::get(format!("{}{probe}", node.admin)).await.unwrap().status(), 200);
     }
-    minio.start_again().await;
+    minio.start_again().unwrap();
     fill(&open(&minio.config), A, long_ago()).await;
     let copy = dir.path().join("copy");
     node.wait_until("done", async || {

@@ -10,10 +10,8 @@ mod process;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use process::{
-    Process, Receiver, blocks, built, copy_block, eventually, free_address, installed, output, sarsen,
-};
-use sarsen_benches::{Fleet, Plan, run, write_dump};
+use process::{Receiver, blocks, built, copy_block, eventually, installed, output, sarsen};
+use sarsen_benches::{Fleet, Minio, Plan, run, write_dump};
 use sarsen_block::BlockId;
 use sarsen_bucket::{ObjstoreConfig, Reloading, download};
 
@@ -132,24 +130,9 @@ fn blocks_in_minio_are_what_was_sent() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let fleet = history();
-    let (address, console) = (free_address(), free_address());
-    // A folder below the data folder is a bucket.
-    std::fs::create_dir_all(folder.join("minio/blocks")).unwrap();
-    let arguments = [
-        "server".to_owned(),
-        "--quiet".to_owned(),
-        format!("--address={address}"),
-        format!("--console-address={console}"),
-        folder.join("minio").display().to_string(),
-    ];
-    let keys = [("MINIO_ROOT_USER", "sarsen-access"), ("MINIO_ROOT_PASSWORD", "sarsen-secret")];
-    let mut server = Process::start("minio", minio, folder, &arguments, &keys);
-    server.wait_for(&address, "/minio/health/ready");
-    let objstore = format!(
-        "type: S3\nconfig:\n  bucket: blocks\n  endpoint: {address}\n  insecure: true\n\
-         \x20 access_key: sarsen-access\n  secret_key: sarsen-secret\n"
-    );
-    let local = write_and_ship(folder, &objstore, &fleet);
+    let minio = Minio::start(&minio, folder).unwrap();
+    let objstore = minio.config.as_str();
+    let local = write_and_ship(folder, objstore, &fleet);
     let config = format!("--objstore.config-file={}", folder.join("objstore.yml").display());
     let listed = output(sarsen(), &["tools", "bucket", "ls", &config]);
     for block in &local {
@@ -158,7 +141,7 @@ fn blocks_in_minio_are_what_was_sent() {
     output(sarsen(), &["tools", "bucket", "verify", &config]);
     let shipped = folder.join("shipped");
     std::fs::create_dir_all(shipped.join("wal")).unwrap();
-    fetch_all(&objstore, &local, &shipped);
+    fetch_all(objstore, &local, &shipped);
     read_back(&shipped, &fleet, &[promtool]);
 }
 

@@ -10,43 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use process::{Process, blocks, built, free_address, output, sarsen};
+use process::{blocks, built, output, sarsen};
+use sarsen_benches::Minio;
 use sarsen_bucket::{Bucket, MarkKind, Marker, ObjstoreConfig, Reloading, View};
-
-/// MinIO with empty buckets, and what tools need to find one of them.
-struct Minio {
-    _server: Process,
-    address: String,
-}
-
-impl Minio {
-    fn start(program: &Path, folder: &Path, buckets: &[&str]) -> Self {
-        for bucket in buckets {
-            // A folder below the data folder is a bucket.
-            std::fs::create_dir_all(folder.join("minio").join(bucket)).unwrap();
-        }
-        let (address, console) = (free_address(), free_address());
-        let arguments = [
-            "server".to_owned(),
-            "--quiet".to_owned(),
-            format!("--address={address}"),
-            format!("--console-address={console}"),
-            folder.join("minio").display().to_string(),
-        ];
-        let keys = [("MINIO_ROOT_USER", "sarsen-access"), ("MINIO_ROOT_PASSWORD", "sarsen-secret")];
-        let mut server = Process::start("minio", program, folder, &arguments, &keys);
-        server.wait_for(&address, "/minio/health/ready");
-        Self { _server: server, address }
-    }
-
-    fn config(&self, bucket: &str) -> String {
-        format!(
-            "type: S3\nconfig:\n  bucket: {bucket}\n  endpoint: {}\n  insecure: true\n\
-             \x20 access_key: sarsen-access\n  secret_key: sarsen-secret\n",
-            self.address
-        )
-    }
-}
 
 fn tool(config: &str, arguments: &[&str]) -> String {
     let flag = format!("--objstore.config={config}");
@@ -66,7 +32,7 @@ fn a_bucket_in_minio_is_restored_from_a_directory() {
     let Some(minio) = built("minio") else { return };
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let minio = Minio::start(&minio, folder, &["first", "second", "third"]);
+    let minio = Minio::with_buckets(&minio, folder, &["first", "second", "third"]).unwrap();
     let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/blocks");
     let mut sent: Vec<PathBuf> = Vec::new();
     for kind in ["a-floats", "e-segments", "f-cardinality", "b-histograms"] {
@@ -121,7 +87,7 @@ fn blocks_that_are_marked_in_minio_come_back_within_the_delay() {
     let Some(minio) = built("minio") else { return };
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let minio = Minio::start(&minio, folder, &["blocks", "copy"]);
+    let minio = Minio::with_buckets(&minio, folder, &["blocks", "copy"]).unwrap();
     let (config, other) = (minio.config("blocks"), minio.config("copy"));
     let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/blocks");
     let sent: Vec<PathBuf> = ["a-floats", "e-segments", "f-cardinality"]

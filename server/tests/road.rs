@@ -117,7 +117,7 @@ async fn to_s3_while_running_and_the_rest_on_a_flush() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bucket_that_was_away_gets_everything_when_it_is_back() {
     let dir = tempfile::tempdir().unwrap();
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = sarsen_benches::free_address().unwrap().parse().unwrap();
     let config = format!("--objstore.config={}", s3::config(address));
     let node = Node::receive(dir.path(), &[&config, "--tsdb.retention=1s"]).await;
     send(&node, "/api/v1/receive", 200).await;

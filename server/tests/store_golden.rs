@@ -48,7 +48,7 @@ async fn an_s3_server() {
 #[tokio::test]
 async fn minio_as_users_have_it() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(minio) = minio::start(dir.path()).await else { return };
+    let Some(minio) = minio::start(dir.path()) else { return };
     storeapi::bring(&recorded("bucket"), &blocks::open(&minio.config), "").await;
     let arguments = ["--log.level=info", "--index-cache-size=500MB", "--chunk-pool-size=500MB"];
     let node = Node::store(dir.path(), &minio.config, &arguments).await;

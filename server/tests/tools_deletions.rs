@@ -143,7 +143,7 @@ async fn what_is_deleted_from_a_directory_is_gone_and_the_rest_is_not() {
 #[tokio::test]
 async fn the_same_in_minio() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(minio) = minio::start(dir.path()).await else { return };
+    let Some(minio) = minio::start(dir.path()) else { return };
     deleted_and_carried_out(dir.path(), &minio.config).await;
 }
 

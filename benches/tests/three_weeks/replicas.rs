@@ -5,14 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
-use sarsen_benches::{Fleet, Shipper};
+use sarsen_benches::{Fleet, Minio, Shipper};
 use sarsen_block::{Block, BlockMeta, Decode, Labels, Sample, SampleSet as _, TimeRange, Timestamp, Value};
 use sarsen_bucket::{Bucket, ObjstoreConfig, Reloading, UploadOptions, upload};
 use sarsen_compactor::{Compactor, Options, Unobserved};
@@ -24,18 +21,8 @@ use crate::{DAY, HOUR, SEEN_AFTER, START};
 const INTERVAL: Timestamp = 60_000;
 const DAYS: Timestamp = 3;
 
-/// A MinIO that dies with the test.
-struct Minio(Child);
-
-impl Drop for Minio {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-/// Starts it with an empty bucket, and says how to reach it.
-fn minio(folder: &Path) -> Option<(Minio, String)> {
+/// Starts it with an empty bucket.
+fn minio(folder: &Path) -> Option<Minio> {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/bin/minio");
     if !program.is_file() {
         let required = std::env::var("SARSEN_REQUIRE_PEERS").is_ok_and(|value| value == "1");
@@ -45,36 +32,7 @@ fn minio(folder: &Path) -> Option<(Minio, String)> {
         writeln!(screen, "SKIPPED: no minio, benches/peers/build.sh builds it").unwrap();
         return None;
     }
-    // A folder below the data folder is a bucket.
-    std::fs::create_dir_all(folder.join("minio/blocks")).unwrap();
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let child = Command::new(program)
-        .args(["server", "--quiet", "--address", &address.to_string(), "--console-address", "127.0.0.1:0"])
-        .arg(folder.join("minio"))
-        .env("MINIO_ROOT_USER", "sarsen-access")
-        .env("MINIO_ROOT_PASSWORD", "sarsen-secret")
-        .env("MINIO_UPDATE", "off")
-        .env("HOME", folder.join("home"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let config = format!(
-        "type: S3\nconfig:\n  bucket: blocks\n  endpoint: {address}\n  insecure: true\n  \
-         access_key: sarsen-access\n  secret_key: sarsen-secret\n"
-    );
-    Some((Minio(child), config))
-}
-
-/// Waits until the bucket answers.
-async fn ready(bucket: &Bucket) {
-    for _ in 0..120 {
-        if bucket.level("").await.is_ok() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-    panic!("the store does not answer within a minute");
+    Some(Minio::start(&program, folder).unwrap())
 }
 
 /// Everything in the bucket that was not there before, as files; what is gone goes.
@@ -167,7 +125,6 @@ fn replicas() -> [Shipper; 2] {
 async fn three_days(config: &str, folder: &Path) {
     let store = Reloading::open(ObjstoreConfig::parse(config, |_| None).unwrap()).unwrap();
     let bucket = store.bucket().build();
-    ready(&bucket).await;
     let options = Options { replica_labels: vec!["replica".to_owned()], penalty: true, ..Options::default() };
     let mut compactor =
         Compactor::new(store.bucket().build(), folder.join("scratch"), options, Arc::new(Unobserved))
@@ -228,6 +185,6 @@ fn the_better_replica_is_taken_in_a_directory() {
 #[test]
 fn the_better_replica_is_taken_in_minio() {
     let folder = tempfile::tempdir().unwrap();
-    let Some((_minio, config)) = minio(folder.path()) else { return };
-    run(three_days(&config, folder.path()));
+    let Some(minio) = minio(folder.path()) else { return };
+    run(three_days(&minio.config, folder.path()));
 }

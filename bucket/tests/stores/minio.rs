@@ -4,11 +4,11 @@
 //! `SARSEN_REQUIRE_PEERS=1`.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use sarsen_bucket::run_contract;
+use sarsen_bucket::{Bucket, run_contract};
 
 use crate::{s3, streams};
 
@@ -39,33 +39,48 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+fn open(address: &str, more: &str) -> Bucket {
+    crate::open(&s3::config(address, s3::SECRET_KEY, &format!("  insecure: true\n{more}")))
+}
+
+/// Starts it and waits until it answers; one that ends instead, because somebody was faster at its port, is started again at another.
+async fn start(program: &Path, root: &Path, home: &Path) -> (Minio, String) {
+    for _ in 0..5 {
+        let address = format!("127.0.0.1:{}", free_port());
+        let child = Command::new(program)
+            .args(["server", "--quiet", "--address", &address, "--console-address", "127.0.0.1:0"])
+            .arg(root)
+            .env("MINIO_ROOT_USER", s3::ACCESS_KEY)
+            .env("MINIO_ROOT_PASSWORD", s3::SECRET_KEY)
+            .env("MINIO_UPDATE", "off")
+            .env("HOME", home)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut minio = Minio(child);
+        for _ in 0..120 {
+            let answers = open(&address, "").level("").await.is_ok();
+            if minio.0.try_wait().unwrap().is_some() {
+                break;
+            }
+            if answers {
+                return (minio, address);
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+    panic!("minio does not answer")
+}
+
 #[tokio::test]
 async fn minio() {
     let Some(program) = program() else { return };
     let (root, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     // A bucket is a folder.
     std::fs::create_dir(root.path().join("blocks")).unwrap();
-    let address = format!("127.0.0.1:{}", free_port());
-    let child = Command::new(program)
-        .args(["server", "--quiet", "--address", &address, "--console-address", "127.0.0.1:0"])
-        .arg(root.path())
-        .env("MINIO_ROOT_USER", s3::ACCESS_KEY)
-        .env("MINIO_ROOT_PASSWORD", s3::SECRET_KEY)
-        .env("MINIO_UPDATE", "off")
-        .env("HOME", scratch.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let _minio = Minio(child);
-    let open =
-        |more: &str| crate::open(&s3::config(&address, s3::SECRET_KEY, &format!("  insecure: true\n{more}")));
-    let mut tries = 0;
-    while let Err(error) = open("").level("").await {
-        tries += 1;
-        assert!(tries < 120, "minio does not answer: {error}");
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
+    let (_minio, address) = start(&program, root.path(), scratch.path()).await;
+    let open = |more: &str| open(&address, more);
     for more in ["", "prefix: team/one\n", "  send_content_md5: false\n", "  disable_multipart: true\n"] {
         run_contract(&open(more), scratch.path()).await;
         let other = more.replace("prefix: team/one\n", "");

@@ -7,7 +7,6 @@
 
 use std::ffi::OsStr;
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -163,7 +162,7 @@ pub(crate) fn output(program: impl AsRef<OsStr>, arguments: &[&str]) -> String {
 
 /// A loopback address that nobody listens on just now.
 pub(crate) fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    sarsen_benches::free_address().unwrap()
 }
 
 /// A program of the distribution, on the search path.

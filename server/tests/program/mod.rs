@@ -35,7 +35,7 @@ pub fn said(output: Output) -> (i32, String, String) {
 
 /// A port nobody listened at a moment ago.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    sarsen_benches::free_port().unwrap()
 }
 
 /// A running program; killed when dropped.

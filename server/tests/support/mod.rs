@@ -20,9 +20,9 @@ pub(crate) mod target;
 pub(crate) mod thanos;
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderMap;
@@ -36,7 +36,7 @@ pub(crate) type Stored = BTreeMap<Pairs, Vec<(i64, u64)>>;
 
 /// A running `sarsen-receive` or `sarsen standalone`.
 pub(crate) struct Node {
-    child: Child,
+    child: Mutex<Child>,
     pub(crate) write: String,
     pub(crate) admin: String,
     pub(crate) root: PathBuf,
@@ -47,9 +47,7 @@ pub(crate) struct Node {
 
 /// Two ports that were free a moment ago.
 fn free_ports() -> (u16, u16) {
-    let open = || TcpListener::bind("127.0.0.1:0").unwrap();
-    let (a, b) = (open(), open());
-    (a.local_addr().unwrap().port(), b.local_addr().unwrap().port())
+    (sarsen_benches::free_port().unwrap(), sarsen_benches::free_port().unwrap())
 }
 
 /// Any port for gRPC, unless a test wants one: the usual one is for a single process of a machine.
@@ -185,7 +183,7 @@ impl Node {
         let log = dir.join("log");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
-        let child = command.spawn().unwrap();
+        let child = Mutex::new(command.spawn().unwrap());
         let address = |port| format!("http://127.0.0.1:{port}");
         Self { child, write: address(ports.0), admin: address(ports.1), root, log, grpc: String::new() }
     }
@@ -203,10 +201,17 @@ impl Node {
         .await;
     }
 
-    /// Asks again and again, for a minute at most.
+    /// Asks again and again, for a minute at most, and once more after the process has ended.
     pub(crate) async fn wait_until(&self, what: &str, mut done: impl AsyncFnMut() -> bool) {
         let end = Instant::now() + Duration::from_secs(60);
-        while !done().await {
+        loop {
+            let ended = self.child.lock().unwrap().try_wait().unwrap();
+            if done().await {
+                return;
+            }
+            if let Some(status) = ended {
+                unreachable!("not {what} when it ended with {status}:\n{}", self.log());
+            }
             assert!(Instant::now() < end, "not {what} after a minute:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -229,32 +234,35 @@ impl Node {
 
     /// Whether it still runs.
     pub(crate) fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
+        self.child.get_mut().unwrap().try_wait().unwrap().is_none()
     }
 
     /// Tells it to stop, and waits; how it ended.
     pub(crate) fn stop(mut self) -> Option<i32> {
         self.signal("TERM");
-        self.child.wait().unwrap().code()
+        self.child.get_mut().unwrap().wait().unwrap().code()
     }
 
     /// Kills it without warning.
     pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        let child = self.child.get_mut().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// Sends a signal: `STOP` makes it stand still with all its connections open, `CONT` makes it go on.
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
+        let pid = self.child.lock().unwrap().id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // A test that failed may have left the lock poisoned; the process must not outlive it.
+        let child = self.child.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 

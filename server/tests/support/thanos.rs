@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::free_ports;
+use sarsen_benches::free_address;
+
+/// How often a program is started that ends before it is ready, because somebody was faster at its ports.
+const STARTS: usize = 5;
 
 /// A running `thanos`.
 pub(crate) struct Thanos {
@@ -45,8 +48,31 @@ pub(crate) fn program() -> Option<PathBuf> {
 
 /// Starts a role below `dir` with these arguments and waits until it is ready.
 pub(crate) async fn start(program: &Path, dir: &Path, role: &str, arguments: &[String]) -> Thanos {
-    let (http, grpc) = free_ports();
-    let (http, grpc) = (format!("127.0.0.1:{http}"), format!("127.0.0.1:{grpc}"));
+    start_told(program, dir, role, &|| (String::new(), arguments.to_vec())).await
+}
+
+/// The same with the arguments of each start, and the address for writes that is in them.
+async fn start_told(
+    program: &Path,
+    dir: &Path,
+    role: &str,
+    told: &dyn Fn() -> (String, Vec<String>),
+) -> Thanos {
+    let mut said = String::new();
+    for _ in 0..STARTS {
+        let (write, arguments) = told();
+        let mut thanos = spawn(program, dir, role, &arguments);
+        if thanos.is_ready().await {
+            thanos.write = write;
+            return thanos;
+        }
+        said = std::fs::read_to_string(&thanos.log).unwrap();
+    }
+    unreachable!("thanos {role} ended {STARTS} times before it was ready:\n{said}");
+}
+
+fn spawn(program: &Path, dir: &Path, role: &str, arguments: &[String]) -> Thanos {
+    let (http, grpc) = (free_address().unwrap(), free_address().unwrap());
     let log = dir.join(format!("thanos-{role}-{http}.log"));
     let child = Command::new(program)
         .arg(role)
@@ -59,15 +85,25 @@ pub(crate) async fn start(program: &Path, dir: &Path, role: &str, arguments: &[S
         .stderr(File::create(&log).unwrap())
         .spawn()
         .unwrap();
-    let thanos = Thanos { child, log, http, grpc, write: String::new() };
-    for _ in 0..600 {
-        let answer = reqwest::get(format!("http://{}/-/ready", thanos.http)).await;
-        if answer.is_ok_and(|answer| answer.status().is_success()) {
-            return thanos;
+    Thanos { child, log, http, grpc, write: String::new() }
+}
+
+impl Thanos {
+    /// Waits until it is ready; false if it ended instead.
+    async fn is_ready(&mut self) -> bool {
+        for _ in 0..600 {
+            let answer = reqwest::get(format!("http://{}/-/ready", self.http)).await;
+            // Looked at after the answer, which may be that of another process at the same port.
+            if self.child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        unreachable!("thanos is not ready within a minute:\n{}", std::fs::read_to_string(&self.log).unwrap());
     }
-    unreachable!("thanos {role} is not ready:\n{}", std::fs::read_to_string(&thanos.log).unwrap());
 }
 
 /// A store gateway on the bucket of an object store file.
@@ -80,17 +116,18 @@ pub(crate) async fn store(program: &Path, dir: &Path, objstore: &str) -> Thanos 
 /// A receiver with the external labels of the tests.
 pub(crate) async fn receive(program: &Path, dir: &Path) -> Thanos {
     let data = dir.join("thanos-receive");
-    let (write, _) = free_ports();
-    let arguments = [
-        format!("--tsdb.path={}", data.display()),
-        format!("--remote-write.address=127.0.0.1:{write}"),
-        "--label=receive_replica=\"r0\"".to_owned(),
-        "--label=region=\"eu\"".to_owned(),
-        "--receive.local-endpoint=127.0.0.1:1".to_owned(),
-    ];
-    let mut thanos = start(program, dir, "receive", &arguments).await;
-    thanos.write = format!("http://127.0.0.1:{write}/api/v1/receive");
-    thanos
+    let told = || {
+        let write = free_address().unwrap();
+        let arguments = vec![
+            format!("--tsdb.path={}", data.display()),
+            format!("--remote-write.address={write}"),
+            "--label=receive_replica=\"r0\"".to_owned(),
+            "--label=region=\"eu\"".to_owned(),
+            "--receive.local-endpoint=127.0.0.1:1".to_owned(),
+        ];
+        (format!("http://{write}/api/v1/receive"), arguments)
+    };
+    start_told(program, dir, "receive", &told).await
 }
 
 /// Writes a body to a receiver.
@@ -105,8 +142,13 @@ pub(crate) async fn write(receiver: &Thanos, tenant: &str, body: Vec<u8>) {
 /// A querier that asks one endpoint and has found it.
 pub(crate) async fn query(program: &Path, dir: &Path, endpoint: &str) -> Thanos {
     let arguments = [format!("--endpoint={endpoint}"), "--query.replica-label=receive_replica".to_owned()];
-    let query = start(program, dir, "query", &arguments).await;
+    let mut query = start(program, dir, "query", &arguments).await;
     for _ in 0..300 {
+        assert!(
+            query.child.try_wait().unwrap().is_none(),
+            "it ended:\n{}",
+            std::fs::read_to_string(&query.log).unwrap()
+        );
         let stores =
             reqwest::get(format!("http://{}/api/v1/stores", query.http)).await.unwrap().text().await.unwrap();
         let stores: serde_json::Value = serde_json::from_str(&stores).unwrap();

@@ -1,13 +1,12 @@
 //! A Prometheus on a copy of the block.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use sarsen_benches::{Client, usage};
+use sarsen_benches::{Client, free_address, usage};
 
 use crate::data::ASKED;
 use crate::ours::{Took, cpu};
@@ -24,20 +23,23 @@ impl Peer {
     pub(crate) fn start(program: &Path, folder: &Path, threads: usize) -> anyhow::Result<Self> {
         let config = folder.with_extension("yml");
         std::fs::write(&config, "global: {}\n")?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let address = free_address()?;
         let child = Command::new(program)
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", folder.display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .arg(format!("--web.listen-address={address}"))
             .args(["--storage.tsdb.retention.time=100y", "--log.level=error"])
             .env("GOMAXPROCS", threads.to_string())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .with_context(|| format!("starting {}", program.display()))?;
-        let mut peer = Self { child, client: Client::new(format!("127.0.0.1:{port}")) };
+        let mut peer = Self { child, client: Client::new(address) };
         let begin = Instant::now();
         while !peer.client.get("/-/ready").is_ok_and(|response| response.status == 200) {
+            if let Some(status) = peer.child.try_wait()? {
+                bail!("Prometheus ended with {status}");
+            }
             if begin.elapsed() > Duration::from_secs(60) {
                 bail!("Prometheus is not ready after a minute");
             }
