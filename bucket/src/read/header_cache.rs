@@ -192,11 +192,13 @@ impl HeaderCache {
         let path = self.path(block);
         if let Some(path) = &path {
             let start = bucket.elapsed();
-            let opened = on_a_waiting_thread({
-                let path = path.clone();
-                move || open(&path)
-            })
-            .await;
+            let opened = match open_at_hand(path) {
+                Some(header) => Ok(Some(header)),
+                None => {
+                    let path = path.clone();
+                    on_a_waiting_thread(move || open(&path)).await
+                }
+            };
             let took = bucket.elapsed().saturating_sub(start);
             match opened {
                 Ok(Some(header)) if header.index_size() == index_size => {
@@ -213,6 +215,14 @@ impl HeaderCache {
         self.observer.made(bucket.elapsed().saturating_sub(start), made.is_ok());
         made
     }
+}
+
+/// The header in a file, if it is in the system's memory. What is wrong with it is told by [`open`].
+fn open_at_hand(path: &Path) -> Option<IndexHeader> {
+    let file = Arc::new(LocalFile::at_hand(path)?);
+    let header = IndexHeader::open(Arc::clone(&file) as Arc<dyn Source>).ok()?;
+    file.wait();
+    Some(header)
 }
 
 /// The header in a file; `None` if there is no file.

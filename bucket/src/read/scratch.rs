@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::Reading;
 use crate::bucket::{Bucket, Object};
 use crate::error::Error;
-use crate::place::read_at;
+use crate::place::{open_at_hand, read_at, read_at_hand};
 
 /// Stretches of one object that are on their way at the same time.
 const STRETCHES_IN_FLIGHT: usize = 2;
@@ -27,14 +27,32 @@ static NUMBER: AtomicU64 = AtomicU64::new(0);
 pub(crate) struct LocalFile {
     file: File,
     length: u64,
+    /// Whether a read may wait for the disk; otherwise one that would have to fails.
+    waits: AtomicBool,
 }
 
 impl LocalFile {
+    fn new(file: File, length: u64) -> Self {
+        Self { file, length, waits: AtomicBool::new(true) }
+    }
+
     /// The file at `path`, with the length it has now.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
-        Ok(Self { file, length })
+        Ok(Self::new(file, length))
+    }
+
+    /// The same if it can be had without waiting for the disk. Reads do not wait either until [`wait`](Self::wait) is called.
+    pub(crate) fn at_hand(path: &Path) -> Option<Self> {
+        let file = open_at_hand(path)?;
+        let length = file.metadata().ok()?.len();
+        Some(Self { file, length, waits: AtomicBool::new(false) })
+    }
+
+    /// Reads wait for the disk from now on.
+    pub(crate) fn wait(&self) {
+        self.waits.store(true, Ordering::Relaxed);
     }
 }
 
@@ -77,7 +95,7 @@ impl ScratchFile {
         drop(first);
         save(bucket, object, at, &mut file, reading.stretch).await.map_err(|fault| fault.at(&place.0))?;
         let file = file.into_std().await;
-        Ok(Self { copy: LocalFile { file, length: object.size }, _place: place })
+        Ok(Self { copy: LocalFile::new(file, object.size), _place: place })
     }
 
     /// A new file in the scratch directory.
@@ -109,6 +127,10 @@ impl Source for LocalFile {
     fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
         if range.start > range.end || range.end > self.length {
             return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if !self.waits.load(Ordering::Relaxed) {
+            let read = read_at_hand(&self.file, range.start, range.end - range.start);
+            return read.ok_or_else(|| io::ErrorKind::WouldBlock.into());
         }
         let length = usize::try_from(range.end - range.start).map_err(|_| io::ErrorKind::InvalidInput)?;
         let bytes = read_at(&self.file, range.start, range.end - range.start)?;

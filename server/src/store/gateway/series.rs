@@ -34,6 +34,8 @@ const BLOCK_BYTES: u64 = 64 << 10;
 const BLOCK_SERIES: usize = 128;
 const MOST_BATCH_BYTES: u64 = 8 << 20;
 const MOST_BATCH_SERIES: usize = 32_768;
+/// So many series are sorted sooner than another thread is woken up.
+const SORTED_HERE: usize = 512;
 /// Batches that are read or on their way at the same time.
 const BATCHES_IN_FLIGHT: usize = 2;
 
@@ -251,11 +253,16 @@ impl Call<'_> {
         self.answered.touched_series += answers.iter().map(|(_, found)| found.len() as u64).sum::<u64>();
         let (last, shard, limit) = (self.last.clone(), query.shard.clone(), query.limit);
         let limit = limit.saturating_sub(self.sent);
-        // Sorting many series takes a while: not on a thread that serves connections.
-        let planned = tokio::task::spawn_blocking(move || {
+        let found: usize = answers.iter().map(|(_, series)| series.len()).sum();
+        let plan = move || {
             let cut = Cut { shard: shard.as_ref(), behind: last.as_ref().map(Labels::as_ref), limit };
             Plan::new(answers.into_iter().map(|(asked, series)| (asked.source, series)).collect(), &cut)
-        });
+        };
+        if found <= SORTED_HERE {
+            return Ok(plan());
+        }
+        // Sorting many series takes a while: not on a thread that serves connections.
+        let planned = tokio::task::spawn_blocking(plan);
         planned.await.map_err(|why| StoreError::Internal(why.to_string()))
     }
 
