@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 
 use crate::gateway::start;
-use crate::ports::free_address;
 use crate::http::Client;
+use crate::ports::free_address;
 use crate::process::{Usage, usage};
 use crate::server::build;
 

@@ -81,9 +81,9 @@ pub use read::{
     BlockPart, BlockingReader, BlockingSeries, BreakerOptions, BucketCacheOptions, BucketReader,
     BucketSeries, Budget, Cache, CacheContext, CacheObserver, CacheOptions, CacheStore, Ceiling, Exceeded,
     FetchedChunks, Filling, Gate, HeaderCache, HeaderObserver, HedgeOptions, Held, IndexCacheOptions, Item,
-    ItemSize, Limits, MemcachedOptions, MemoryOptions, OpenHeaders, Outgoing, Passage, Purpose,
-    ReaderOptions, Reading, RemoteBlock, RemoteBlocks, RemoteChunk, RemoteOptions, RemoteOutcome, RemoteSet,
-    Selection, SeriesBatch, Uncounted, UncountedHeaders, open_block, visible,
+    ItemSize, Limits, MemcachedOptions, MemoryOptions, OpenHeaders, Outgoing, Passage, Purpose, ReadCount,
+    ReaderOptions, Reading, Reads, RemoteBlock, RemoteBlocks, RemoteChunk, RemoteOptions, RemoteOutcome,
+    RemoteSet, Selection, SeriesBatch, Uncounted, UncountedHeaders, open_block, visible,
 };
 pub use reload::{Reload, Reloading};
 pub use remove::remove;

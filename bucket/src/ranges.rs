@@ -51,6 +51,11 @@ impl Stretches {
         self.ranges.get(number).filter(|whole| whole.start <= at).map(|_| number)
     }
 
+    /// Bytes of all of them.
+    pub(crate) fn size(&self) -> u64 {
+        self.bytes.iter().map(|bytes| bytes.len() as u64).sum()
+    }
+
     /// What is at hand from `at` on, up to the end of its stretch, lent.
     pub(crate) fn view(&self, at: u64) -> Option<&[u8]> {
         let number = self.find(at)?;

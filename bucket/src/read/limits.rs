@@ -21,6 +21,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tokio::sync::oneshot;
 
+use super::{ReadCount, Reads};
 use crate::observer::Timer;
 
 /// The most samples in a chunk, as Thanos reckons: a limit of samples is one of chunks.
@@ -144,6 +145,7 @@ struct Shares {
     series: AtomicU64,
     chunks: AtomicU64,
     bytes: AtomicU64,
+    reads: Mutex<Reads>,
     ceiling: Ceiling,
     /// Its place among the requests of the ceiling: older ones have lower numbers.
     number: u64,
@@ -159,7 +161,8 @@ impl Budget {
     pub fn new(limits: Limits, ceiling: &Ceiling) -> Self {
         let number = ceiling.state().new_number();
         let (series, chunks, bytes) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        Self(Arc::new(Shares { limits, series, chunks, bytes, ceiling: ceiling.clone(), number }))
+        let (reads, ceiling) = (Mutex::default(), ceiling.clone());
+        Self(Arc::new(Shares { limits, series, chunks, bytes, reads, ceiling, number }))
     }
 
     /// Counts `count` series that matchers have found.
@@ -195,6 +198,21 @@ impl Budget {
     pub fn taken(&self) -> (u64, u64, u64) {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         (count(&self.0.series), count(&self.0.chunks), count(&self.0.bytes))
+    }
+
+    /// What the request has read so far.
+    pub fn reads(&self) -> Reads {
+        *self.0.reads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts what a step has read.
+    pub(super) fn note(&self, purpose: Purpose, step: &ReadCount) {
+        self.note_all(|reads| reads.of_mut(purpose).add(step));
+    }
+
+    /// Counts what is of no single purpose.
+    pub(super) fn note_all(&self, add: impl FnOnce(&mut Reads)) {
+        add(&mut self.0.reads.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Room for `bytes` bytes, to be given back by dropping what is returned. Waits for others to give theirs back. Giving up

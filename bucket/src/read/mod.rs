@@ -14,6 +14,7 @@ mod header_cache;
 mod limits;
 mod placed;
 mod reader;
+mod reads;
 mod remote;
 mod scratch;
 mod walk;
@@ -41,6 +42,7 @@ pub use header_cache::{HeaderCache, HeaderObserver, OpenHeaders, UncountedHeader
 pub use limits::{Budget, Ceiling, Exceeded, Filling, Held, Limits, Purpose};
 use placed::Placed;
 pub use reader::{BucketReader, BucketSeries, ReaderOptions};
+pub use reads::{ReadCount, Reads};
 pub use remote::{
     FetchedChunks, HedgeOptions, Outgoing, RemoteBlock, RemoteBlocks, RemoteChunk, RemoteOptions, RemoteSet,
     Selection, SeriesBatch, visible,

@@ -3,6 +3,8 @@
 //! Names, labels and bucket bounds are those of Thanos and Prometheus wherever they have one for the thing; a test holds
 //! them against the stored list. Crates below know none of this: they tell observers what happened.
 
+#[cfg(feature = "store")]
+mod answers;
 #[cfg(feature = "receive")]
 pub(crate) mod backlog;
 #[cfg(feature = "objstore")]
@@ -46,6 +48,8 @@ use std::time::Instant;
 
 use parking_lot::RwLock;
 
+#[cfg(feature = "store")]
+pub(crate) use answers::Answered;
 #[cfg(feature = "objstore")]
 pub(crate) use bucket::BucketMetrics;
 #[cfg(feature = "store")]
@@ -69,7 +73,7 @@ pub(crate) use receive::ReceiveMetrics;
 #[cfg(any(feature = "query", feature = "receive"))]
 pub(crate) use select::SelectMetrics;
 #[cfg(feature = "store")]
-pub(crate) use store::{Answered, StoreMetrics};
+pub(crate) use store::StoreMetrics;
 #[cfg(feature = "receive")]
 pub(crate) use summary::Summary;
 #[cfg(any(feature = "compact", feature = "store"))]

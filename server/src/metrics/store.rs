@@ -7,65 +7,12 @@ use std::time::Duration;
 
 use sarsen_bucket::{Ceiling, Gate};
 
+use super::answers::{Answered, Answers, DEFAULT_TENANT, T};
 use super::{Counter, Family, Gauge, Histogram, Registry, Type};
 
-const T: &[&str] = &["tenant"];
-const TYPED: &[&str] = &["data_type", "tenant"];
-const DEFAULT_TENANT: &str = "default-tenant";
-const REQUEST_SECONDS: &[f64] =
-    &[0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0];
 const GATE_SECONDS: &[f64] =
     &[0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0, 240.0, 360.0, 720.0];
 const LOAD_SECONDS: &[f64] = &[0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0, 60.0, 90.0, 120.0, 300.0];
-const BLOCKS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
-const RESULT_SERIES: &[f64] = &[
-    100.0,
-    200.0,
-    400.0,
-    800.0,
-    1600.0,
-    3200.0,
-    6400.0,
-    12_800.0,
-    25_600.0,
-    51_200.0,
-    102_400.0,
-    204_800.0,
-    409_600.0,
-    819_200.0,
-    1_638_400.0,
-];
-const DATA: &[f64] = &[
-    200.0,
-    400.0,
-    800.0,
-    1600.0,
-    3200.0,
-    6400.0,
-    12_800.0,
-    25_600.0,
-    51_200.0,
-    102_400.0,
-    204_800.0,
-    409_600.0,
-    819_200.0,
-    1_638_400.0,
-    3_276_800.0,
-];
-const SENT_BYTES: &[f64] = &[
-    32.0,
-    256.0,
-    512.0,
-    1024.0,
-    32_768.0,
-    262_144.0,
-    524_288.0,
-    1_048_576.0,
-    33_554_432.0,
-    268_435_456.0,
-    536_870_912.0,
-];
-
 /// The gateway's counters.
 #[derive(Debug)]
 pub(crate) struct StoreMetrics {
@@ -84,33 +31,6 @@ pub(crate) struct StoreMetrics {
     partial: Arc<Family<Counter>>,
     gate_seconds: [Arc<Histogram>; 2],
     answers: Answers,
-}
-
-#[derive(Debug)]
-struct Answers {
-    blocks: Arc<Family<Histogram>>,
-    get_all: Arc<Family<Histogram>>,
-    merge: Arc<Family<Histogram>>,
-    series: Arc<Family<Histogram>>,
-    chunk_bytes: Arc<Family<Histogram>>,
-    touched: Arc<Family<Histogram>>,
-}
-
-/// What one Series call took.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Answered {
-    /// Blocks that were asked.
-    pub(crate) blocks: u64,
-    /// Until every block had said which series it has.
-    pub(crate) found_in: Duration,
-    /// From there to the end.
-    pub(crate) sent_in: Duration,
-    /// Series that were sent.
-    pub(crate) series: u64,
-    /// Series that matched in the blocks.
-    pub(crate) touched_series: u64,
-    /// Chunks that were read.
-    pub(crate) touched_chunks: u64,
 }
 
 impl StoreMetrics {
@@ -199,62 +119,12 @@ impl StoreMetrics {
 
     /// A series was sent with so many bytes of chunks.
     pub(crate) fn chunk_bytes(&self, tenant: Option<&str>) -> Arc<Histogram> {
-        self.answers.chunk_bytes.with(&[tenant.unwrap_or(DEFAULT_TENANT)])
+        self.answers.chunk_bytes(tenant.unwrap_or(DEFAULT_TENANT))
     }
 
     /// A Series call came to its end.
     pub(crate) fn answered(&self, tenant: Option<&str>, answered: &Answered) {
-        let tenant = tenant.unwrap_or(DEFAULT_TENANT);
-        let answers = &self.answers;
-        answers.blocks.with(&[tenant]).observe(answered.blocks as f64);
-        answers.get_all.with(&[tenant]).observe(answered.found_in.as_secs_f64());
-        answers.merge.with(&[tenant]).observe(answered.sent_in.as_secs_f64());
-        answers.series.with(&[tenant]).observe(answered.series as f64);
-        answers.touched.with(&["series", tenant]).observe(answered.touched_series as f64);
-        answers.touched.with(&["chunks", tenant]).observe(answered.touched_chunks as f64);
-    }
-}
-
-impl Answers {
-    fn new(registry: &Registry) -> Self {
-        Self {
-            blocks: registry.histograms(
-                "thanos_bucket_store_series_blocks_queried",
-                "Number of blocks in a bucket store that were touched to satisfy a query.",
-                T,
-                BLOCKS,
-            ),
-            get_all: registry.histograms(
-                "thanos_bucket_store_series_get_all_duration_seconds",
-                "Time it takes until all per-block prepares and loads for a query are finished.",
-                T,
-                REQUEST_SECONDS,
-            ),
-            merge: registry.histograms(
-                "thanos_bucket_store_series_merge_duration_seconds",
-                "Time it takes to merge sub-results from all queried blocks into a single result.",
-                T,
-                REQUEST_SECONDS,
-            ),
-            series: registry.histograms(
-                "thanos_bucket_store_series_result_series",
-                "Number of series observed in the final result of a query.",
-                T,
-                RESULT_SERIES,
-            ),
-            chunk_bytes: registry.histograms(
-                "thanos_bucket_store_sent_chunk_size_bytes",
-                "Size in bytes of the chunks for the single series, which is adequate to the gRPC message size sent to querier.",
-                T,
-                SENT_BYTES,
-            ),
-            touched: registry.histograms(
-                "thanos_bucket_store_series_data_touched",
-                "Number of items of a data type in a block were touched for a single Series/LabelValues/LabelNames request.",
-                TYPED,
-                DATA,
-            ),
-        }
+        self.answers.observe(tenant.unwrap_or(DEFAULT_TENANT), answered);
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use sarsen_block::{Chunk, ChunkRef, RECORD_HEAD_LEN, read_chunk, record_len};
 
-use super::super::{BlockPart, Held};
+use super::super::{BlockPart, Held, ReadCount};
 use super::batch::RemoteChunk;
 use super::requests::get_each;
 use super::{Budget, Purpose, RemoteBlock};
@@ -51,6 +51,9 @@ impl RemoteBlock {
     /// `Corrupt` if a chunk is damaged or lies in no segment, `NotFound` if the block has gone, `Exceeded` if the request may not take so
     /// much; otherwise as the store says.
     pub async fn chunks(&self, wanted: &[RemoteChunk], budget: &Budget) -> Result<FetchedChunks, Error> {
+        let began = self.0.shared.bucket.elapsed();
+        let count = wanted.len() as u64;
+        let mut step = ReadCount { touched: count, fetched: count, ..ReadCount::default() };
         let room = self.chunk_room();
         let mut missing: Vec<Wanted> = wanted
             .iter()
@@ -75,10 +78,12 @@ impl RemoteBlock {
             for (chunks, (bytes, room)) in
                 missing.chunk_by(|a, b| a.at.segment() == b.at.segment()).zip(fetched.await?)
             {
+                step.fetched_bytes += room.bytes();
                 held.push(room);
                 for (chunk, bytes) in chunks.iter().zip(bytes) {
                     match self.read(chunk, &bytes)? {
                         Read::Chunk(read) => {
+                            step.touched_bytes += read.data.len() as u64;
                             if let Some(slot) = found.get_mut(chunk.number) {
                                 *slot = Some(read);
                             }
@@ -87,8 +92,11 @@ impl RemoteBlock {
                     }
                 }
             }
+            step.again += longer.len() as u64;
             missing = longer;
         }
+        step.took = self.0.shared.bucket.elapsed().saturating_sub(began);
+        budget.note(Purpose::Chunks, &step);
         let chunks = found.into_iter().flatten().collect();
         Ok(FetchedChunks { chunks, held })
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use sarsen_block::{SeriesNo, series_entry_len};
 
-use super::super::Held;
+use super::super::{Held, ReadCount};
 use super::{Budget, Purpose, RemoteBlock};
 use crate::error::Error;
 use crate::ranges::Stretches;
@@ -82,6 +82,7 @@ impl RemoteBlock {
         cached: bool,
         budget: &Budget,
     ) -> Result<RawEntries, Error> {
+        let began = self.0.shared.bucket.elapsed();
         let cache = self.0.shared.cache.as_ref().filter(|_| cached);
         let kept = match cache {
             Some(cache) => cache.series(self.id(), series).await,
@@ -91,16 +92,24 @@ impl RemoteBlock {
             RawEntries { series: series.to_vec(), kept, fetched: Vec::new(), held: Vec::new(), cached };
         let room = self.entry_room();
         let mut ranges: Vec<Range<u64>> = raw.missing().map(|no| self.entry_range(no, room)).collect();
+        let mut step = ReadCount { fetched: ranges.len() as u64, ..ReadCount::default() };
         // Entries that are longer than expected are asked for again as far as their first bytes say.
         for _ in 0..3 {
             let (fetched, held) = self.index_stretches(&ranges, Purpose::Series, budget).await?;
+            step.fetched_bytes += fetched.size();
             raw.fetched.push(fetched);
             raw.held.push(held);
             ranges = self.cut_off(&raw, room)?;
             if ranges.is_empty() {
                 break;
             }
+            step.again += ranges.len() as u64;
         }
+        step.touched = series.len() as u64;
+        let kept: u64 = raw.kept.iter().flatten().map(|entry| entry.len() as u64).sum();
+        step.touched_bytes = kept + step.fetched_bytes;
+        step.took = self.0.shared.bucket.elapsed().saturating_sub(began);
+        budget.note(Purpose::Series, &step);
         Ok(raw)
     }
 

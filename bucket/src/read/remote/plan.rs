@@ -21,6 +21,8 @@ pub(super) enum Plan {
         unwanted: Vec<(usize, Lists)>,
         /// The matchers that series have to be asked.
         ask: Vec<usize>,
+        /// Bytes of the lists that are not fetched for that.
+        spared: u64,
     },
 }
 
@@ -74,7 +76,7 @@ pub(super) fn plan(matchers: &[Matcher], listed: Vec<Listed>, spread: Spread) ->
         rest.sort_by_key(|(number, _)| !is_metric(*number));
     }
     let (mut wanted, mut unwanted, mut ask): (Vec<(usize, Lists)>, Vec<_>, Vec<usize>) = Default::default();
-    let (mut left, mut together) = (spread.num_series, true);
+    let (mut left, mut together, mut spared) = (spread.num_series, true, 0);
     for (number, lists) in unions {
         let is_metric = is_metric(number);
         let cost = spread.cost(left, together);
@@ -85,6 +87,7 @@ pub(super) fn plan(matchers: &[Matcher], listed: Vec<Listed>, spread: Spread) ->
                 if wanted.is_empty() { lists.numbers } else { u64::try_from(share).unwrap_or(left).max(1) };
             wanted.push((number, lists));
         } else {
+            spared += lists.size();
             ask.push(number);
         }
     }
@@ -93,11 +96,12 @@ pub(super) fn plan(matchers: &[Matcher], listed: Vec<Listed>, spread: Spread) ->
         if lists.size() < spread.saved(spread.cost(left, together), rest) {
             unwanted.push((number, lists));
         } else {
+            spared += lists.size();
             ask.push(number);
         }
     }
     ask.sort_unstable();
-    Plan::Fetch { wanted, unwanted, ask }
+    Plan::Fetch { wanted, unwanted, ask, spared }
 }
 
 #[cfg(test)]
@@ -118,7 +122,7 @@ mod tests {
         let numbers = |lists: Vec<(usize, Lists)>| lists.into_iter().map(|(number, _)| number).collect();
         match plan(&matchers, listed, SPREAD) {
             Plan::Nothing => panic!("something is wanted"),
-            Plan::Fetch { wanted, unwanted, ask } => (numbers(wanted), numbers(unwanted), ask),
+            Plan::Fetch { wanted, unwanted, ask, .. } => (numbers(wanted), numbers(unwanted), ask),
         }
     }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use sarsen_block::{EncodedWalk, Lists, Matcher, SeriesNo, join_postings};
 
+use super::super::ReadCount;
 use super::plan::{Plan, Spread, plan};
 use super::{Budget, Purpose, RemoteBlock};
 use crate::error::Error;
@@ -34,6 +35,10 @@ impl<'a> Wanted<'a> {
         };
         Self { lists, label }
     }
+
+    fn num_lists(&self) -> u64 {
+        self.lists.runs.iter().map(|run| run.lists as u64).sum()
+    }
 }
 
 impl RemoteBlock {
@@ -44,12 +49,15 @@ impl RemoteBlock {
             && let Some(kept) = cache.expanded(self.id(), matchers).await
             && let Some(series) = decode(&kept)
         {
+            let (touched, touched_bytes) = (1, kept.len() as u64);
+            budget.note(Purpose::Postings, &ReadCount { touched, touched_bytes, ..ReadCount::default() });
             return Ok(Found { series, ask: Vec::new() });
         }
         let header = self.header();
         let listed = matchers.iter().map(|matcher| header.lists_of(matcher));
         let listed = listed.collect::<Result<Vec<_>, _>>().map_err(self.damage())?;
-        let Plan::Fetch { mut wanted, unwanted, ask } = plan(matchers, listed, Spread::of(header)) else {
+        let Plan::Fetch { mut wanted, unwanted, ask, spared } = plan(matchers, listed, Spread::of(header))
+        else {
             return Ok(Found::default());
         };
         if wanted.is_empty() {
@@ -64,6 +72,11 @@ impl RemoteBlock {
         let found = Found { series, ask };
         if found.ask.is_empty() {
             self.keep_found(matchers, &found.series);
+        } else {
+            budget.note_all(|reads| {
+                reads.spared += 1;
+                reads.spared_bytes += spared;
+            });
         }
         Ok(found)
     }
@@ -84,6 +97,7 @@ impl RemoteBlock {
         wanted: &[Wanted<'_>],
         budget: &Budget,
     ) -> Result<(Vec<Vec<EncodedWalk>>, super::super::Held), Error> {
+        let began = self.0.shared.bucket.elapsed();
         let mut kept: Vec<Option<Bytes>> = vec![None; wanted.len()];
         if let Some(cache) = &self.0.shared.cache {
             let (places, labels): (Vec<usize>, Vec<_>) =
@@ -98,6 +112,18 @@ impl RemoteBlock {
         let ranges: Vec<Range<u64>> =
             missing.flat_map(|(own, _)| own.lists.runs.iter().map(|run| run.range.clone())).collect();
         let (fetched, held) = self.index_stretches(&ranges, Purpose::Postings, budget).await?;
+        let touched: u64 = wanted.iter().map(Wanted::num_lists).sum();
+        // What is kept is one list each.
+        let fetched_lists = kept.iter().flatten().fold(touched, |left, _| left.saturating_sub(1));
+        let step = ReadCount {
+            touched,
+            touched_bytes: wanted.iter().map(|own| own.lists.size()).sum(),
+            fetched: fetched_lists,
+            fetched_bytes: fetched.size(),
+            took: self.0.shared.bucket.elapsed().saturating_sub(began),
+            ..ReadCount::default()
+        };
+        budget.note(Purpose::Postings, &step);
         let mut walks = Vec::with_capacity(wanted.len());
         for (own, kept) in wanted.iter().zip(kept) {
             let mut lists = Vec::new();

@@ -100,6 +100,9 @@ impl RemoteBlock {
             true => self.heed(self.find(&selection.matchers, budget).await).await?,
             false => Found::default(),
         };
+        if found.series.is_empty() {
+            budget.note_all(|reads| reads.empty += 1);
+        }
         let pending = selection.deletions.pending(meta);
         let deletions = pending.map(|deletion| (deletion.matchers().to_vec(), deletion.range)).collect();
         let ask = found.ask.iter().filter_map(|&number| selection.matchers.get(number).cloned());

@@ -66,7 +66,7 @@ pub(super) async fn answer(
     if query.stats {
         frames.send(call.hints()).await?;
     }
-    Ok(call.answered)
+    Ok(Answered { reads: call.request.budget.reads(), ..call.answered })
 }
 
 struct Call<'a> {

@@ -12,6 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::*;
 use crate::store::{ChunkParts, Frame, Shard, frames};
 
+mod counts;
 mod golden;
 mod troubles;
 
@@ -24,6 +25,7 @@ struct Place {
 /// A gateway at work.
 struct Served {
     gateway: Gateway,
+    registry: Registry,
     _stop: DropGuard,
 }
 
@@ -74,12 +76,22 @@ impl Place {
         };
         change(&mut options);
         let bucket = Bucket::builder(Arc::clone(&self.store) as _, "recorded").build();
-        let gateway = Gateway::new(bucket, options, &Registry::new(), true);
+        let registry = Registry::new();
+        let gateway = Gateway::new(bucket, options, &registry, true);
         let stop = CancellationToken::new();
         let running = (gateway.clone(), stop.clone());
         tokio::spawn(async move { running.0.run(running.1).await });
         gateway.started().await;
-        Served { gateway, _stop: stop.drop_guard() }
+        Served { gateway, registry, _stop: stop.drop_guard() }
+    }
+}
+
+impl Served {
+    /// The sum or count of this name on the page of metrics.
+    fn metric(&self, line: &str) -> f64 {
+        let (_, page) = self.registry.page(false);
+        let found = page.lines().find_map(|own| own.strip_prefix(line)?.trim().parse().ok());
+        found.unwrap_or_else(|| panic!("{line} is not in\n{page}"))
     }
 }
 
