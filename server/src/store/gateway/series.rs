@@ -30,7 +30,7 @@ const FIRST_BATCH_BYTES: u64 = 256 << 10;
 /// Series in a batch at most, those of each block counted.
 const BATCH_SERIES: usize = 8192;
 /// A batch asks every block once, so it is larger where blocks are many: by bytes and series for each of them, within these bounds.
-const BLOCK_BYTES: u64 = 64 << 10;
+const BLOCK_BYTES: u64 = 256 << 10;
 const BLOCK_SERIES: usize = 128;
 const MOST_BATCH_BYTES: u64 = 8 << 20;
 const MOST_BATCH_SERIES: usize = 32_768;
