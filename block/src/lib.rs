@@ -44,7 +44,7 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
-//! The rooms, in reading order: `time`, `labels` (with `regex`), `histogram` and `sample`, `chunk` (on `bits`) and `chunkfile`;
+//! The rooms, in reading order: `time` and `duration`, `labels` (with `regex`), `histogram` and `sample`, `chunk` (on `bits`) and `chunkfile`;
 //! `postings`, then `index`; `meta` (on `json`) and `tombstones`; `writer`, `reader`, `rewrite`, `verify`, `checks` for whole blocks;
 //! `series` for the streams that come out. `codec`, `source` and `error` are under all of them. `FORMAT.md` draws every byte.
 
@@ -55,6 +55,7 @@ mod checks;
 mod chunk;
 mod chunkfile;
 pub mod codec;
+mod duration;
 mod error;
 #[cfg(any(test, feature = "files"))]
 mod files;
@@ -85,6 +86,7 @@ pub use chunkfile::{
     CHUNK_FILE_HEADER_LEN, ChunkFileWalk, ChunkFileWriter, DEFAULT_CHUNK_FILE_LIMIT, RECORD_HEAD_LEN,
     check_chunk_file_header, read_chunk, record_len, record_size,
 };
+pub use duration::{DurationError, parse_duration, print_duration};
 pub use error::{Advice, Corrupt, Error};
 #[cfg(any(test, feature = "files"))]
 pub use files::{Files, OpenFile};

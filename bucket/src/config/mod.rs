@@ -76,33 +76,10 @@ impl ObjstoreConfig {
     }
 }
 
-/// A duration as Prometheus writes it: `1h30m`, `90s`, `500ms`; units fall, each at most once; `0` alone is allowed.
+/// A duration as Prometheus writes it.
 fn duration(text: &str) -> Option<Duration> {
-    const UNITS: [(&str, u64); 7] = [
-        ("y", 365 * 86_400_000),
-        ("w", 7 * 86_400_000),
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1000),
-        ("ms", 1),
-    ];
-    if text == "0" {
-        return Some(Duration::ZERO);
-    }
-    let mut rest = text;
-    let mut units = UNITS.iter();
-    let mut total = 0u64;
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, behind) = rest.split_at(digits);
-        let letters = behind.bytes().take_while(u8::is_ascii_alphabetic).count();
-        let (unit, behind) = behind.split_at(letters);
-        let (_, ms) = units.find(|(name, _)| *name == unit)?;
-        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(*ms)?)?;
-        rest = behind;
-    }
-    (!text.is_empty()).then(|| Duration::from_millis(total))
+    let ms = sarsen_block::parse_duration(text).ok()?;
+    u64::try_from(ms).ok().map(Duration::from_millis)
 }
 
 #[cfg(test)]

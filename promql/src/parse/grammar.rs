@@ -3,6 +3,8 @@
 //! A fault of syntax tells what is being read: the innermost of the [`Context`]s that are open. Prometheus' generated parser finds the
 //! same one by dropping its stack down to a state that knows what to do with an error.
 
+use sarsen_block::parse_duration;
+
 use super::ParseOptions;
 use super::ast::{
     Aggregate, AggregateOp, ArithmeticOp, Binary, BinaryOp, Call, Expr, ExprKind, Grouping, Number, Place,
@@ -263,9 +265,9 @@ impl<'a> Parser<'a> {
                 Ok(value) => Ok(Number { value, duration: false }),
                 Err(why) => fault(token.place, format!("error parsing number: {why}")),
             },
-            _ => match literal::duration(token.text) {
+            _ => match parse_duration(token.text) {
                 Ok(ms) => Ok(Number { value: seconds(ms), duration: true }),
-                Err(why) => fault(token.place, why),
+                Err(why) => fault(token.place, why.to_string()),
             },
         }
     }

@@ -1,6 +1,6 @@
-//! Numbers, durations and strings as Prometheus and Go write them.
+//! Numbers and strings as Prometheus and Go write them.
 //!
-//! The words come from the lexer, so most of their form is known; what is left to find is what it lets through: `0x`, `1e999`, `5m5m`.
+//! The words come from the lexer, so most of their form is known; what is left to find is what it lets through: `0x`, `1e999`. Durations are read by [`sarsen_block::parse_duration`].
 
 use super::token::quoted;
 
@@ -54,82 +54,8 @@ fn underscores_stand_well(text: &str) -> bool {
     })
 }
 
-/// Units with their length in milliseconds, from the longest to the shortest: they must stand in this order.
-const UNITS: [(&str, u64); 7] = [
-    ("y", 365 * 86_400_000),
-    ("w", 7 * 86_400_000),
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1000),
-    ("ms", 1),
-];
-/// The letters with which they begin.
+/// The letters with which units of durations begin.
 pub(super) const LETTERS_OF_UNITS: &[u8] = b"smhdwy";
-/// Go's durations are nanoseconds in 63 bits.
-const MAX_NANOS: u64 = 1 << 63;
-const NANOS_PER_MS: u64 = 1_000_000;
-
-/// A duration such as `1h30m`, in milliseconds.
-///
-/// # Errors
-/// The text that Prometheus gives.
-pub(super) fn duration(text: &str) -> Result<i64, String> {
-    let malformed = || format!("not a valid duration string: {}", quoted(text));
-    let out_of_range = || "duration out of range".to_owned();
-    let mut rest = text;
-    let mut total = 0_u64;
-    let mut last = None;
-    while !rest.is_empty() {
-        let (digits, behind) = split(rest, |c| !c.is_ascii_digit());
-        let count: u64 = digits.parse().map_err(|_| malformed())?;
-        let (unit, behind) = split(behind, |c| c.is_ascii_digit());
-        rest = behind;
-        if unit.is_empty() {
-            return Err(malformed());
-        }
-        let Some(rank) = UNITS.iter().position(|(name, _)| *name == unit) else {
-            return Err(format!("unknown unit {} in duration {}", quoted(unit), quoted(text)));
-        };
-        if last.is_some_and(|last| rank <= last) {
-            return Err(malformed());
-        }
-        last = Some(rank);
-        let ms = UNITS.get(rank).map_or(1, |(_, ms)| *ms);
-        if count > MAX_NANOS / (ms * NANOS_PER_MS) {
-            return Err(out_of_range());
-        }
-        total += count * ms;
-        if total > (MAX_NANOS - 1) / NANOS_PER_MS {
-            return Err(out_of_range());
-        }
-    }
-    i64::try_from(total).map_err(|_| out_of_range())
-}
-
-fn split(text: &str, ends: impl Fn(char) -> bool) -> (&str, &str) {
-    text.split_at(text.find(ends).unwrap_or(text.len()))
-}
-
-/// Milliseconds as Prometheus prints a duration: `1h30m`; years and weeks only if nothing is left over.
-pub(super) fn print_duration(ms: i64) -> String {
-    if ms == 0 {
-        return "0s".to_owned();
-    }
-    let mut out = if ms < 0 { "-".to_owned() } else { String::new() };
-    let mut left = ms.unsigned_abs();
-    for (unit, length) in UNITS {
-        let exact = matches!(unit, "y" | "w");
-        if left < length || (exact && !left.is_multiple_of(length)) {
-            continue;
-        }
-        out.push_str(&(left / length).to_string());
-        out.push_str(unit);
-        left %= length;
-    }
-    out
-}
-
 /// The bytes that a quoted string stands for. The lexer has seen that it ends and that its escapes are good.
 pub(super) fn unquoted(literal: &str) -> Vec<u8> {
     let inner = literal.get(1..literal.len().saturating_sub(1)).unwrap_or_default();
@@ -206,31 +132,6 @@ mod tests {
         ] {
             assert_eq!(number(text), Err(format!("strconv.ParseFloat: parsing \"{text}\": {why}")));
         }
-    }
-
-    #[test]
-    fn durations_there_and_back() {
-        for (text, ms) in [
-            ("5m", 300_000),
-            ("1y2w3d4h5m6s7ms", 33_019_506_007),
-            ("1h30m", 5_400_000),
-            ("365d", 31_536_000_000),
-            ("292y", 9_208_512_000_000),
-        ] {
-            assert_eq!(duration(text), Ok(ms), "{text}");
-            assert_eq!(duration(&print_duration(ms)), Ok(ms), "{text}");
-        }
-        assert_eq!(print_duration(5_400_000), "1h30m");
-        assert_eq!(print_duration(-90 * 86_400_000), "-90d");
-        assert_eq!(print_duration(0), "0s");
-        assert_eq!(duration("5m5m"), Err("not a valid duration string: \"5m5m\"".to_owned()));
-        assert_eq!(duration("1m1h"), Err("not a valid duration string: \"1m1h\"".to_owned()));
-        assert_eq!(duration("0.5m"), Err("unknown unit \".\" in duration \"0.5m\"".to_owned()));
-        assert_eq!(duration("293y"), Err("duration out of range".to_owned()));
-        assert_eq!(
-            duration("99999999999999999999s"),
-            Err("not a valid duration string: \"99999999999999999999s\"".to_owned())
-        );
     }
 
     #[test]

@@ -5,13 +5,12 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use sarsen_block::{METRIC_NAME, MatchOp, quote};
+use sarsen_block::{METRIC_NAME, MatchOp, print_duration, quote};
 
 use super::ast::{
     Aggregate, At, Binary, Cardinality, DurationExpr, DurationKind, Expr, ExprKind, Length, MatrixSelector,
     Number, Shift, Subquery, VectorSelector,
 };
-use super::literal::print_duration;
 use crate::number::{general, plain};
 
 impl Display for Expr {

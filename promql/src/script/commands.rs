@@ -5,7 +5,7 @@
 use sarsen_block::{Labels, MatchOp, Matcher, unquote};
 
 use super::series::{SeriesLine, StartsLine, Written, series_line, starts_line};
-use super::text::{duration_ms, number};
+use super::text::number;
 
 /// What a script does.
 #[derive(Debug)]
@@ -200,7 +200,7 @@ fn read_load(line: &str, lines: &mut Lines<'_>) -> Result<Load, String> {
 
 fn duration(text: &str) -> Result<i64, String> {
     let text = text.trim();
-    duration_ms(text).ok_or_else(|| format!("not a valid duration: {text:?}"))
+    sarsen_block::parse_duration(text).map_err(|why| why.to_string())
 }
 
 /// Splits at the first run of blanks.

@@ -9,7 +9,7 @@ use sarsen_block::{
     CUSTOM_BUCKETS, Counts, Histogram, Labels, MatchOp, ResetHint, STALE_NAN_BITS, Span, parse_selector,
 };
 
-use super::text::{duration_ms, number};
+use super::text::number;
 
 /// No line has more values: a slip of the pen is not to eat the machine.
 const MOST_VALUES: usize = 1 << 20;
@@ -401,6 +401,6 @@ fn signed_duration(text: &str) -> Result<(i64, &str), String> {
     let unit = unsigned.get(digits..).unwrap_or_default();
     let unit = unit.find(|c: char| !c.is_ascii_alphabetic() || c == 'x').unwrap_or(unit.len());
     let (word, rest) = unsigned.split_at(digits + unit);
-    let length = duration_ms(word).ok_or_else(|| format!("invalid duration {word:?}"))?;
+    let length = sarsen_block::parse_duration(word).map_err(|why| why.to_string())?;
     Ok((if text.starts_with('-') { -length } else { length }, rest))
 }

@@ -1,4 +1,4 @@
-//! Numbers and durations as scripts write them outside of queries.
+//! Numbers as scripts write them outside of queries.
 
 /// A number as Go reads it: whole with the prefix of its base, or a float.
 pub(super) fn number(text: &str) -> Option<f64> {
@@ -27,34 +27,4 @@ fn integer(text: &str) -> Option<i64> {
     }
     let value = i64::from_str_radix(digits, base).ok()?;
     Some(if text.starts_with('-') { -value } else { value })
-}
-
-/// A duration of Prometheus (`1h30m`, `0`) in milliseconds: units fall, each stands once.
-pub(super) fn duration_ms(text: &str) -> Option<i64> {
-    const UNITS: [(&str, i64); 7] = [
-        ("y", 365 * 24 * 3_600_000),
-        ("w", 7 * 24 * 3_600_000),
-        ("d", 24 * 3_600_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1000),
-        ("ms", 1),
-    ];
-    if text == "0" {
-        return Some(0);
-    }
-    let mut rest = text;
-    let mut units = UNITS.iter();
-    let mut sum = 0_i64;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let count: i64 = rest.get(..digits)?.parse().ok()?;
-        let behind = rest.get(digits..)?;
-        let end = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
-        let (unit, left) = behind.split_at(end);
-        let (_, length) = units.find(|(name, _)| *name == unit)?;
-        sum = sum.checked_add(count.checked_mul(*length)?)?;
-        rest = left;
-    }
-    (!text.is_empty()).then_some(sum)
 }
