@@ -463,7 +463,7 @@ mod tests {
             (&["--http-address"], "expected argument for flag '--http-address'"),
             (&["--http-address", "--label=a=\"b\""], "expected argument for flag '--http-address'"),
             (&["--http-address=a", "--http-address=b"], "flag 'http-address' cannot be repeated"),
-            (&["--tsdb.retention=1.5h"], "--tsdb.retention: not a valid duration"),
+            (&["--tsdb.retention=1.5h"], "--tsdb.retention: unknown unit"),
             (&["--label=a=b"], "--label: "),
             (&["--receive.replication-factor=3"], "--receive.replication-factor=3: there is no ring yet"),
             (&["--tsdb.wal-compression=maybe"], "--tsdb.wal-compression"),

@@ -27,6 +27,8 @@ pub(crate) mod receive;
 pub(crate) mod standalone;
 #[cfg(feature = "store")]
 pub(crate) mod store;
+#[cfg(feature = "store")]
+mod tenant_limits;
 #[cfg(feature = "serve")]
 pub(crate) mod tls;
 mod values;

@@ -3,6 +3,7 @@
 //! [`StoreConfig`] is what the rest of the server sees. Bounds of time that are given from now are worked out anew for each look
 //! at the bucket.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use sarsen_bucket::Selector;
@@ -13,8 +14,9 @@ use super::flags::{Fault, Flag, Given, Kind};
 use super::grpc::{GRPC, GrpcConfig};
 use super::pages;
 use super::process::{HttpConfig, PROCESS, go_duration};
+use super::tenant_limits;
 use super::values::{Moment, moment};
-use crate::store::{GatewayLimits, GatewayOptions, Sieve};
+use crate::store::{GatewayLimits, GatewayOptions, Sieve, TenantLimits};
 
 const LISTED: &str = "the bucket is listed once, whole, and each meta.json is read once";
 const LAZY: &str =
@@ -72,6 +74,13 @@ const SHARED: &[Flag] = &[
         "0",
         "Of these, calls of one tenant; further ones of the same tenant wait. 0: any.",
     ),
+    Flag::new(
+        "store.limits.tenants-file",
+        Kind::Text,
+        "",
+        "File with limits of single tenants, in place of those of the flags.",
+    ),
+    Flag::new("store.limits.tenants", Kind::Text, "", "The same as text."),
     Flag::new("sync-block-duration", Kind::GoDuration, "15m", "Time between two looks at the bucket."),
     Flag::new("block-sync-concurrency", Kind::Number, "20", "Blocks at once.").inert(LISTED),
     Flag::new(
@@ -238,20 +247,29 @@ pub(crate) fn role(given: &Given, data_dir: PathBuf, sieve: Sieve) -> Result<Gat
         let name = if given.is_given(names[1]) && !given.is_given(names[0]) { names[1] } else { names[0] };
         given.text(name).parse().map_err(|_| format!("--{name}: {:?} is no whole number", given.text(name)))
     };
+    let of_all = TenantLimits {
+        series: number(["store.limits.request-series", "store.grpc.touched-series-limit"])?,
+        samples: number(["store.limits.request-samples", "store.grpc.series-sample-limit"])?,
+        bytes: given.bytes("store.grpc.downloaded-bytes-limit")?,
+        concurrency: given.count("store.limits.tenant-series-concurrency")?.into(),
+    };
+    let mut limits = GatewayLimits {
+        of_all,
+        of_tenants: BTreeMap::new(),
+        concurrency: given.count("store.grpc.series-max-concurrency")? as usize,
+        memory: given.bytes("chunk-pool-size")?,
+    };
+    if let Some(content) = Content::of(given, "store.limits.tenants")? {
+        let read = tenant_limits::parse(&content.read_expanded()?, &limits);
+        limits.of_tenants = read.map_err(|why| format!("{}: {why}", content.place()))?;
+    }
     Ok(GatewayOptions {
         data_dir,
         local_headers: true,
         sync_every: go_duration(given, "sync-block-duration")?.max(std::time::Duration::from_secs(1)),
         header_idle: go_duration(given, "store.index-header-lazy-reader-idle-timeout")?,
         sieve,
-        limits: GatewayLimits {
-            series: number(["store.limits.request-series", "store.grpc.touched-series-limit"])?,
-            samples: number(["store.limits.request-samples", "store.grpc.series-sample-limit"])?,
-            bytes: given.bytes("store.grpc.downloaded-bytes-limit")?,
-            concurrency: given.count("store.grpc.series-max-concurrency")? as usize,
-            tenant_concurrency: given.count("store.limits.tenant-series-concurrency")? as usize,
-            memory: given.bytes("chunk-pool-size")?,
-        },
+        limits,
         caches: caches::read(given)?,
         web: None,
         flags: given.values(&["objstore.config"]),
@@ -313,13 +331,13 @@ mod tests {
             ("0.0.0.0:10902", "0.0.0.0:10901")
         );
         assert_eq!(config.role.sync_every, Duration::from_secs(900));
-        assert_eq!((config.role.limits.series, config.role.limits.concurrency), (0, 20));
+        assert_eq!((config.role.limits.of_all.series, config.role.limits.concurrency), (0, 20));
         assert!(config.role.local_headers && config.role.web.is_some());
     }
 
     #[test]
     fn old_names_of_limits() {
-        let limits = |args: &[&str]| read(args).unwrap().role.limits;
+        let limits = |args: &[&str]| read(args).unwrap().role.limits.of_all;
         assert_eq!(limits(&["--store.grpc.touched-series-limit=5"]).series, 5);
         assert_eq!(
             limits(&["--store.grpc.touched-series-limit=5", "--store.limits.request-series=7"]).series,
@@ -329,8 +347,21 @@ mod tests {
     }
 
     #[test]
+    fn limits_of_tenants() {
+        let given = [
+            "--store.limits.request-series=5",
+            "--store.limits.tenants={tenants: {a: {request-samples: 6}}}",
+        ];
+        let limits = read(&given).unwrap().role.limits;
+        let own = TenantLimits { series: 5, samples: 6, ..TenantLimits::default() };
+        assert_eq!((limits.of(Some("a")), limits.of(Some("b"))), (own, limits.of_all));
+    }
+
+    #[test]
     fn faults_name_the_flag() {
         for (arg, part) in [
+            ("--store.limits.tenants=[]", "--store.limits.tenants"),
+            ("--store.limits.tenants-file=/nowhere", "--store.limits.tenants-file: /nowhere"),
             ("--min-time=yesterday", "--min-time"),
             ("--selector.relabel-config=[{action: replace}]", "--selector.relabel-config"),
             ("--chunk-pool-size=5", "--chunk-pool-size"),

@@ -35,6 +35,8 @@ mod statistics;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+#[cfg(any(feature = "receive", feature = "store"))]
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -42,7 +44,7 @@ use bytes::Bytes;
 pub(crate) use error::StoreError;
 pub(crate) use frames::{FrameReceiver, FrameSender, Gone, frames};
 #[cfg(feature = "store")]
-pub(crate) use gateway::{Gateway, GatewayLimits, GatewayOptions, Sieve};
+pub(crate) use gateway::{Gateway, GatewayLimits, GatewayOptions, Sieve, TenantLimits};
 #[cfg(feature = "store")]
 pub(crate) use hints::Effort;
 #[cfg(feature = "query")]
@@ -71,6 +73,10 @@ pub(crate) use service::services;
 #[cfg(feature = "query")]
 pub(crate) use service::{Beside, TENANT, services_beside};
 pub(crate) use statistics::{Counts, Row, Statistics, StatisticsQuery};
+
+/// When requests wait for each other's memory and nothing has moved for so long, one of them is refused.
+#[cfg(any(feature = "receive", feature = "store"))]
+const STUCK: Duration = Duration::from_secs(1);
 
 /// Something that has series and answers for them.
 #[async_trait]

@@ -37,7 +37,7 @@ use crate::blocks::{self, Board, Site};
 use crate::clock;
 use crate::metrics::{CacheMetrics, HeaderMetrics, HttpMetrics, Registry, StoreMetrics, SyncMetrics};
 
-pub(crate) use options::{GatewayLimits, GatewayOptions};
+pub(crate) use options::{GatewayLimits, GatewayOptions, TenantLimits};
 use request::Trouble;
 use shelf::Shelf;
 pub(crate) use sieve::Sieve;
@@ -48,8 +48,6 @@ use turns::Turns;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A read that takes longer than this makes the gateway look whether the store is still there.
 const SLOW: Duration = Duration::from_secs(5);
-/// When requests wait for each other's memory and nothing has moved for so long, one of them is refused.
-const STUCK: Duration = Duration::from_secs(1);
 
 /// Serves the blocks of a bucket. Clones are the same gateway.
 #[derive(Clone)]
@@ -87,8 +85,8 @@ impl Gateway {
     /// The gateway, which has not looked at the bucket yet. `alone`: no other role of the process looks at it.
     pub(crate) fn new(bucket: Bucket, options: GatewayOptions, registry: &Registry, alone: bool) -> Self {
         let gate = Gate::new(options.limits.concurrency as u64);
-        let turns = Turns::new(gate.clone(), options.limits.tenant_concurrency as u64);
-        let ceiling = Ceiling::patient(options.limits.memory, Arc::new(clock::Clock::start()), STUCK);
+        let turns = Turns::new(gate.clone());
+        let ceiling = Ceiling::patient(options.limits.memory, Arc::new(clock::Clock::start()), super::STUCK);
         let metrics = StoreMetrics::new(registry, gate, ceiling.clone());
         let headers = options.local_headers.then(|| options.data_dir.clone());
         let headers = Arc::new(HeaderCache::new(headers, Arc::new(HeaderMetrics::new(registry))));
@@ -126,9 +124,9 @@ impl Gateway {
         Arc::clone(&self.0.shelf.read())
     }
 
-    /// What a new request may take.
-    fn budget(&self) -> Budget {
-        let GatewayLimits { series, samples, bytes, .. } = self.0.options.limits;
+    /// What a new request of a tenant may take.
+    fn budget(&self, tenant: Option<&str>) -> Budget {
+        let TenantLimits { series, samples, bytes, .. } = self.0.options.limits.of(tenant);
         Budget::new(Limits { series, samples, bytes }, &self.0.ceiling)
     }
 
@@ -194,10 +192,11 @@ impl Store for Gateway {
 
     async fn series(&self, query: Arc<SeriesQuery>, frames: FrameSender) -> Result<(), StoreError> {
         let began = clock::moment();
-        let _turn = self.0.turns.take(query.tenant.as_deref()).await;
+        let tenant = query.tenant.as_deref();
+        let _turn = self.0.turns.take(tenant, self.0.options.limits.of(tenant).concurrency).await;
         self.0.metrics.waited(began.elapsed());
         let answered = series::answer(self, &query, &frames).await?;
-        self.0.metrics.answered(query.tenant.as_deref(), &answered);
+        self.0.metrics.answered(tenant, &answered);
         Ok(())
     }
 

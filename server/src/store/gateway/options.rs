@@ -31,18 +31,34 @@ pub(crate) struct GatewayOptions {
 }
 
 /// What requests may take; zero: any number.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct GatewayLimits {
+    /// What every tenant may take that has no limits of its own.
+    pub(crate) of_all: TenantLimits,
+    /// Tenants that have (`--store.limits.tenants-file`).
+    pub(crate) of_tenants: BTreeMap<String, TenantLimits>,
+    /// Series calls at the same time (`--store.grpc.series-max-concurrency`).
+    pub(crate) concurrency: usize,
+    /// Bytes that all requests together may hold (`--chunk-pool-size`).
+    pub(crate) memory: u64,
+}
+
+/// What a request of a tenant may take, and how many it may make at the same time; zero: any number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct TenantLimits {
     /// Series that one request may touch (`--store.limits.request-series`).
     pub(crate) series: u64,
     /// Samples that one request may fetch (`--store.limits.request-samples`).
     pub(crate) samples: u64,
     /// Bytes that one request may fetch (`--store.grpc.downloaded-bytes-limit`).
     pub(crate) bytes: u64,
-    /// Series calls at the same time (`--store.grpc.series-max-concurrency`).
-    pub(crate) concurrency: usize,
-    /// Of these, calls of one tenant (`--store.limits.tenant-series-concurrency`).
-    pub(crate) tenant_concurrency: usize,
-    /// Bytes that all requests together may hold (`--chunk-pool-size`).
-    pub(crate) memory: u64,
+    /// Series calls at the same time (`--store.limits.tenant-series-concurrency`).
+    pub(crate) concurrency: u64,
+}
+
+impl GatewayLimits {
+    /// What this tenant may take; those without a name are as all others.
+    pub(crate) fn of(&self, tenant: Option<&str>) -> TenantLimits {
+        tenant.and_then(|tenant| self.of_tenants.get(tenant)).copied().unwrap_or(self.of_all)
+    }
 }

@@ -56,7 +56,7 @@ pub(super) type Asking<T> = BoxFuture<'static, Result<T, Trouble>>;
 
 impl<'a> Request<'a> {
     pub(super) fn new(gateway: &'a Gateway, terms: Terms<'a>) -> Self {
-        let (shelf, budget) = (gateway.shelf(), gateway.budget());
+        let (shelf, budget) = (gateway.shelf(), gateway.budget(terms.tenant));
         Self { gateway, shelf, terms, budget, unreadable: BTreeSet::new(), looks: 0, local_faults: 0 }
     }
 

@@ -12,8 +12,6 @@ use sarsen_bucket::{Gate, Passage};
 #[derive(Debug)]
 pub(super) struct Turns {
     all: Gate,
-    /// How many calls of one tenant; 0 is no bound.
-    of_tenant: u64,
     tenants: Mutex<HashMap<String, Gate>>,
 }
 
@@ -25,14 +23,14 @@ pub(super) struct Turn {
 }
 
 impl Turns {
-    /// `all` for everybody, and `of_tenant` calls of one tenant.
-    pub(super) fn new(all: Gate, of_tenant: u64) -> Self {
-        Self { all, of_tenant, tenants: Mutex::default() }
+    /// `all` for everybody.
+    pub(super) fn new(all: Gate) -> Self {
+        Self { all, tenants: Mutex::default() }
     }
 
-    /// Waits for its turn. Callers without a name share one.
-    pub(super) async fn take(&self, tenant: Option<&str>) -> Turn {
-        let gate = (self.of_tenant > 0).then(|| self.gate(tenant.unwrap_or_default()));
+    /// Waits for its turn among at most `most` calls of this tenant; 0 is no bound. Callers without a name share one.
+    pub(super) async fn take(&self, tenant: Option<&str>, most: u64) -> Turn {
+        let gate = (most > 0).then(|| self.gate(tenant.unwrap_or_default(), most));
         let of_tenant = match gate {
             Some(gate) => Some(gate.enter().await),
             None => None,
@@ -40,13 +38,13 @@ impl Turns {
         Turn { _of_all: self.all.enter().await, _of_tenant: of_tenant }
     }
 
-    fn gate(&self, tenant: &str) -> Gate {
+    fn gate(&self, tenant: &str, most: u64) -> Gate {
         let mut tenants = self.tenants.lock();
         if let Some(gate) = tenants.get(tenant) {
             return gate.clone();
         }
         tenants.retain(|_, gate| !gate.is_idle());
-        tenants.entry(tenant.to_owned()).or_insert_with(|| Gate::new(self.of_tenant)).clone()
+        tenants.entry(tenant.to_owned()).or_insert_with(|| Gate::new(most)).clone()
     }
 }
 
@@ -59,24 +57,25 @@ mod tests {
     #[tokio::test]
     async fn a_tenant_with_many_calls_leaves_places_for_others() {
         let all = Gate::new(3);
-        let turns = Turns::new(all.clone(), 2);
-        let loud = [turns.take(Some("loud")).await, turns.take(Some("loud")).await];
-        let waits = tokio::time::timeout(Duration::from_millis(20), turns.take(Some("loud"))).await;
+        let turns = Turns::new(all.clone());
+        let loud = [turns.take(Some("loud"), 2).await, turns.take(Some("loud"), 2).await];
+        let waits = tokio::time::timeout(Duration::from_millis(20), turns.take(Some("loud"), 2)).await;
         assert!(waits.is_err(), "a third call of the same tenant waits");
-        let other = turns.take(Some("quiet")).await;
+        let other = turns.take(Some("quiet"), 2).await;
         assert_eq!(all.inside(), 3);
         drop(loud);
-        let _again = turns.take(Some("loud")).await;
+        let _again = turns.take(Some("loud"), 2).await;
         drop(other);
         // Whoever is idle is forgotten when somebody new comes.
-        let _new = turns.take(None).await;
+        let _new = turns.take(None, 2).await;
         assert_eq!(turns.tenants.lock().len(), 2);
     }
 
     #[tokio::test]
     async fn without_a_bound_tenants_are_not_told_apart() {
-        let turns = Turns::new(Gate::new(0), 0);
-        let _held = [turns.take(Some("a")).await, turns.take(Some("a")).await, turns.take(None).await];
+        let turns = Turns::new(Gate::new(0));
+        let _held =
+            [turns.take(Some("a"), 0).await, turns.take(Some("a"), 0).await, turns.take(None, 0).await];
         assert!(turns.tenants.lock().is_empty());
     }
 }

@@ -64,7 +64,8 @@ impl LocalStore {
     /// Over the databases of `receiver`.
     pub(crate) fn new(receiver: Receiver, limits: LocalLimits, observer: Arc<dyn SelectObserver>) -> Self {
         let threads = std::thread::available_parallelism().map_or(2, |n| n.get() * 2);
-        let (pool, ceiling) = (Arc::new(Semaphore::new(threads)), Ceiling::new(limits.memory));
+        let pool = Arc::new(Semaphore::new(threads));
+        let ceiling = Ceiling::patient(limits.memory, Arc::new(crate::clock::Clock::start()), super::STUCK);
         Self { receiver, limits, pool, ceiling, hidden: Hidden::default(), observer }
     }
 

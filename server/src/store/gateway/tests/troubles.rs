@@ -117,16 +117,25 @@ impl sarsen_bucket::Timer for Waits {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_asks_for_too_much_is_refused_in_the_words_of_thanos() {
     let place = Place::new();
-    for (limits, text) in [
-        (GatewayLimits { series: 1, ..GatewayLimits::default() }, "exceeded series limit: limit 1 violated"),
-        (
-            GatewayLimits { samples: 120, ..GatewayLimits::default() },
-            "exceeded chunks limit: limit 1 violated",
-        ),
-        (GatewayLimits { bytes: 100, ..GatewayLimits::default() }, "exceeded bytes limit"),
+    for (own, text) in [
+        (TenantLimits { series: 1, ..TenantLimits::default() }, "exceeded series limit: limit 1 violated"),
+        (TenantLimits { samples: 120, ..TenantLimits::default() }, "exceeded chunks limit: limit 1 violated"),
+        (TenantLimits { bytes: 100, ..TenantLimits::default() }, "exceeded bytes limit"),
     ] {
-        let served = place.serve(|options| options.limits = limits).await;
-        let refused = ask(&served.gateway, query(0)).await.unwrap_err();
-        assert!(matches!(&refused, StoreError::Exhausted(why) if why.contains(text)), "{refused:?}");
+        let everybody = GatewayLimits { of_all: own, ..GatewayLimits::default() };
+        let one = BTreeMap::from([("greedy".to_owned(), own)]);
+        let one = GatewayLimits { of_tenants: one, ..GatewayLimits::default() };
+        for (limits, others_too) in [(everybody, true), (one, false)] {
+            let served = place.serve(|options| options.limits = limits).await;
+            for (tenant, refused) in
+                [(Some("greedy"), true), (Some("modest"), others_too), (None, others_too)]
+            {
+                let asked = SeriesQuery { tenant: tenant.map(str::to_owned), ..query(0) };
+                match ask(&served.gateway, asked).await {
+                    Err(StoreError::Exhausted(why)) => assert!(refused && why.contains(text), "{why}"),
+                    other => assert!(!refused && other.is_ok(), "{tenant:?}: {other:?}"),
+                }
+            }
+        }
     }
 }
