@@ -79,11 +79,12 @@ impl Client {
         request: Q,
         tenant: Option<&str>,
     ) -> Result<A, Status> {
+        let asker = Asker::from(tenant);
         let mut watched = self.metrics.begin(&path_of(method));
         let outcome = async {
             let mut grpc = self.ready().await?;
             let codec = WireCodec::<Q, A>::default();
-            grpc.unary(request_of(request, tenant), path(method)?, codec).await.map_err(told)
+            grpc.unary(request_of(request, asker), path(method)?, codec).await.map_err(told)
         };
         let outcome = outcome.await;
         if let Some(watched) = &mut watched {
@@ -102,13 +103,14 @@ impl Client {
         &self,
         method: Method,
         request: Q,
-        tenant: Option<&str>,
+        asker: impl Into<Asker<'_>>,
     ) -> Result<Answers<A>, Status> {
+        let asker = asker.into();
         let mut watched = self.metrics.begin(&path_of(method));
         let outcome = async {
             let mut grpc = self.ready().await?;
             let codec = WireCodec::<Q, A>::default();
-            grpc.server_streaming(request_of(request, tenant), path(method)?, codec).await.map_err(told)
+            grpc.server_streaming(request_of(request, asker), path(method)?, codec).await.map_err(told)
         };
         let outcome = outcome.await;
         if let Some(watched) = &mut watched {
@@ -118,6 +120,21 @@ impl Client {
             }
         }
         Ok(Answers { stream: outcome?.into_inner(), watched })
+    }
+}
+
+/// Who asks, and for what beside the answer: what goes along as metadata of a call.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Asker<'a> {
+    /// Whose data is asked for.
+    pub(crate) tenant: Option<&'a str>,
+    /// Which blocks were read is to be told at the end.
+    pub(crate) hints: bool,
+}
+
+impl<'a> From<Option<&'a str>> for Asker<'a> {
+    fn from(tenant: Option<&'a str>) -> Self {
+        Self { tenant, hints: false }
     }
 }
 
@@ -147,11 +164,14 @@ fn path(method: Method) -> Result<PathAndQuery, Status> {
     PathAndQuery::try_from(path_of(method)).map_err(|why| Status::internal(why.to_string()))
 }
 
-/// The message with whose it is, and that we read encodings of our own.
-fn request_of<Q>(message: Q, tenant: Option<&str>) -> Request<Q> {
+/// The message with whose it is, and what we read beside what Thanos sends.
+fn request_of<Q>(message: Q, asker: Asker<'_>) -> Request<Q> {
     let mut request = Request::new(message);
     request.metadata_mut().insert("sarsen-encodings", AsciiMetadataValue::from_static("xor2"));
-    if let Some(tenant) = tenant.and_then(|tenant| AsciiMetadataValue::try_from(tenant).ok()) {
+    if asker.hints {
+        request.metadata_mut().insert("sarsen-hints", AsciiMetadataValue::from_static("blocks"));
+    }
+    if let Some(tenant) = asker.tenant.and_then(|tenant| AsciiMetadataValue::try_from(tenant).ok()) {
         request.metadata_mut().insert("thanos-tenant", tenant);
     }
     request

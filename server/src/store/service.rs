@@ -43,6 +43,8 @@ const ROOM: usize = 4 << 20;
 pub(crate) const TENANT: &str = "thanos-tenant";
 /// The key of a call's metadata that says which encodings of ours the caller reads.
 const ENCODINGS: &str = "sarsen-encodings";
+/// The key of a call's metadata by which one of ours asks to be told which blocks were read.
+const HINTS: &str = "sarsen-hints";
 
 const STORE: [Method; 3] = [
     Method { service: "thanos.Store", name: "Series", streams: true },
@@ -123,10 +125,14 @@ impl From<StoreError> for Status {
 /// What the metadata says. A tenant's name that is no text counts as none.
 fn call_of<T>(request: &Request<T>) -> Call {
     let text = |key: &str| request.metadata().get(key).and_then(|value| value.to_str().ok());
-    let encodings = text(ENCODINGS).unwrap_or_default();
+    let names = |key: &str, wanted: &str| {
+        let mut listed = text(key).unwrap_or_default().split(',');
+        listed.any(|name| name.trim().eq_ignore_ascii_case(wanted))
+    };
     Call {
         tenant: text(TENANT).filter(|tenant| !tenant.is_empty()).map(str::to_owned),
-        xor2: encodings.split(',').any(|encoding| encoding.trim().eq_ignore_ascii_case("xor2")),
+        xor2: names(ENCODINGS, "xor2"),
+        stats: names(HINTS, "blocks"),
     }
 }
 

@@ -11,7 +11,7 @@ use tonic::Status;
 
 use crate::clock;
 use crate::net::grpc::go_text;
-use crate::query::client::{Answers, SERIES};
+use crate::query::client::{Answers, Asker, SERIES};
 use crate::query::endpoints::{Endpoint, Known};
 use crate::store::{
     BlockHint, EndpointHints, Frame, FrameSender, Gone, Hints, OutgoingLabels, SeriesQuery, StoreSeries,
@@ -153,7 +153,8 @@ impl Reader {
         if mending.changes_which() {
             request.limit = 0;
         }
-        let call = self.endpoint.client().stream(SERIES, request, self.query.tenant.as_deref());
+        let asker = Asker { tenant: self.query.tenant.as_deref(), hints: self.query.stats };
+        let call = self.endpoint.client().stream(SERIES, request, asker);
         self.within(call).await?.map_err(|status| {
             // One that the endpoint itself sent came over the stream, in Thanos' eyes.
             Stop::Broken(if status.message().starts_with("connection error") {

@@ -285,6 +285,7 @@ async fn what_is_asked_arrives() {
     let mut asked = Request::new(asked);
     asked.metadata_mut().insert("thanos-tenant", "team".parse().unwrap());
     asked.metadata_mut().insert("sarsen-encodings", "xor9, XOR2".parse().unwrap());
+    asked.metadata_mut().insert("sarsen-hints", "blocks".parse().unwrap());
     let mut stream = client.series(asked).await.unwrap().into_inner();
     assert_eq!(stream.message().await.unwrap(), None);
     let expected = SeriesQuery {

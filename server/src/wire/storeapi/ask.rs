@@ -20,11 +20,8 @@ const BATCH: i64 = 64;
 
 /// A `Store.Series` that asks for this.
 pub(crate) fn series_request(query: &SeriesQuery) -> SeriesRequest {
-    let hints = SeriesRequestHints {
-        block_matchers: matchers_of(&query.block_matchers),
-        enable_query_stats: query.stats,
-    };
-    let has_hints = query.stats || !query.block_matchers.is_empty();
+    let block_matchers = matchers_of(&query.block_matchers);
+    let hints = SeriesRequestHints { block_matchers, ..SeriesRequestHints::default() };
     SeriesRequest {
         min_time: query.range.min,
         max_time: query.range.max,
@@ -34,7 +31,8 @@ pub(crate) fn series_request(query: &SeriesQuery) -> SeriesRequest {
         partial_response_disabled: query.abort,
         partial_response_strategy: strategy(query.abort).into(),
         skip_chunks: query.skip_chunks,
-        hints: has_hints.then(|| packed("hintspb.SeriesRequestHints", hints.encode_to_vec())),
+        hints: (!query.block_matchers.is_empty())
+            .then(|| packed("hintspb.SeriesRequestHints", hints.encode_to_vec())),
         step: query.hints.step_ms,
         range: query.hints.range_ms,
         query_hints: (query.hints != QueryHints::default()).then(|| query_hints(&query.hints)),
@@ -48,13 +46,13 @@ pub(crate) fn series_request(query: &SeriesQuery) -> SeriesRequest {
 /// A `Store.LabelNames` that asks for this.
 pub(crate) fn label_names_request(query: &LabelsQuery) -> LabelNamesRequest {
     let hints = LabelNamesRequestHints { block_matchers: matchers_of(&query.block_matchers) };
-    let has_hints = !query.block_matchers.is_empty();
     LabelNamesRequest {
         partial_response_disabled: query.abort,
         partial_response_strategy: strategy(query.abort).into(),
         start: query.range.min,
         end: query.range.max,
-        hints: has_hints.then(|| packed("hintspb.LabelNamesRequestHints", hints.encode_to_vec())),
+        hints: (!query.block_matchers.is_empty())
+            .then(|| packed("hintspb.LabelNamesRequestHints", hints.encode_to_vec())),
         matchers: matchers_of(&query.matchers),
         without_replica_labels: query.without.clone(),
         limit: limit(query.limit),
@@ -64,14 +62,14 @@ pub(crate) fn label_names_request(query: &LabelsQuery) -> LabelNamesRequest {
 /// A `Store.LabelValues` that asks for this.
 pub(crate) fn label_values_request(name: &bytes::Bytes, query: &LabelsQuery) -> LabelValuesRequest {
     let hints = LabelValuesRequestHints { block_matchers: matchers_of(&query.block_matchers) };
-    let has_hints = !query.block_matchers.is_empty();
     LabelValuesRequest {
         label: name.clone(),
         partial_response_disabled: query.abort,
         partial_response_strategy: strategy(query.abort).into(),
         start: query.range.min,
         end: query.range.max,
-        hints: has_hints.then(|| packed("hintspb.LabelValuesRequestHints", hints.encode_to_vec())),
+        hints: (!query.block_matchers.is_empty())
+            .then(|| packed("hintspb.LabelValuesRequestHints", hints.encode_to_vec())),
         matchers: matchers_of(&query.matchers),
         without_replica_labels: query.without.clone(),
         limit: limit(query.limit),
@@ -170,7 +168,9 @@ mod tests {
             },
             ..SeriesQuery::new(TimeRange::new(-5, 9), matchers())
         };
-        let read = series_query(series_request(&query), Call::default()).unwrap();
+        // Whether hints are wanted travels beside the message.
+        let call = Call { stats: true, ..Call::default() };
+        let read = series_query(series_request(&query), call).unwrap();
         let expected = SeriesQuery { batch: 64, ..query };
         assert_eq!(format!("{read:?}"), format!("{expected:?}"));
         let plain = SeriesQuery::new(TimeRange::ALL, Vec::new());

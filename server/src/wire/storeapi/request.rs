@@ -23,6 +23,9 @@ pub(crate) struct Call {
     pub(crate) tenant: Option<String>,
     /// Whether `sarsen-encodings` names `xor2`.
     pub(crate) xor2: bool,
+    /// Whether `sarsen-hints` names `blocks`. Thanos' own `enable_query_stats` asks for statistics that a Thanos store does not send, and
+    /// clients of Thanos take its silence for granted.
+    pub(crate) stats: bool,
 }
 
 /// Of a `Store.Series`.
@@ -49,7 +52,7 @@ pub(crate) fn series_query(request: SeriesRequest, call: Call) -> Result<SeriesQ
         abort,
         xor2: call.xor2,
         tenant: call.tenant,
-        stats: hints.enable_query_stats,
+        stats: call.stats,
         stores: Vec::new(),
         hints: query_hints(request.step, request.range, request.query_hints),
     })
