@@ -151,6 +151,9 @@ fn main() -> Result<()> {
     if is_wanted("directory") {
         dashboards(&arguments, &plan, &programs, ("directory", &directory(&bucket)), &folder.join("work"))?;
     }
+    if is_wanted("minio") && !minio().is_file() {
+        println!("nothing is asked of MinIO: there is no {}", minio().display());
+    }
     if is_wanted("minio") && minio().is_file() {
         let minio_folder = folder.join("dashboard-minio");
         let filled = minio_folder.join("minio/blocks").is_dir();

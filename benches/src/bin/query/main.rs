@@ -6,25 +6,25 @@
 //! runs in a process of its own for each question, so that its peak of memory is that question's: select, prepare, evaluate.
 //! Prometheus' times include writing its answer as JSON, which is short for all questions but the plain selector.
 //!
-//! Last answer (`--times 2`, one thread, November 2026; two cores shared with a load of twelve, so the clock says little; built without link-time
-//! optimisation). User and system CPU of one question, ours / Prometheus 3.14, and peaks of memory, Prometheus' over all questions so far:
+//! Last answer (`--times 3`, November 2026, two virtual cores, hardly anything else on the machine, releases as they are built). Milliseconds of one
+//! question on one thread, ours / Prometheus 3.14; on two threads; peaks of memory on one thread, Prometheus' over all questions so far:
 //!
-//! | question | CPU ms | times | MB |
-//! |---|---|---|---|
-//! | sum by rate | 575 / 2375 | 4.1 | 30 / 359 |
-//! | sum by rate, few | 25 / 90 | 3.6 | 24 / 360 |
-//! | quantile | 590 / 2310 | 3.9 | 30 / 530 |
-//! | quantile, all | 25 / 145 | 5.8 | 28 / 532 |
-//! | topk | 775 / 2385 | 3.1 | 121 / 532 |
-//! | join | 930 / 7900 | 8.5 | 195 / 701 |
-//! | max over time | 620 / 2720 | 4.4 | 30 / 701 |
-//! | avg over time | 780 / 2845 | 3.6 | 30 / 701 |
-//! | subquery | 720 / 3100 | 4.3 | 28 / 701 |
-//! | plain, added up | 410 / 1310 | 3.2 | 29 / 701 |
-//! | plain | 15 / 85 | 5.7 | 25 / 701 |
+//! | question | one thread | times | two threads | times | MB |
+//! |---|---|---|---|---|---|
+//! | sum by rate | 519 / 2193 | 4.2 | 371 / 2148 | 5.8 | 31 / 418 |
+//! | sum by rate, few | 24 / 94 | 3.9 | 18 / 82 | 4.5 | 23 / 418 |
+//! | quantile | 547 / 2208 | 4.0 | 355 / 2113 | 6.0 | 31 / 532 |
+//! | quantile, all | 24 / 123 | 5.2 | 17 / 117 | 6.7 | 27 / 532 |
+//! | topk | 605 / 2210 | 3.7 | 465 / 2167 | 4.7 | 120 / 551 |
+//! | join | 630 / 5259 | 8.4 | 484 / 5246 | 10.8 | 195 / 756 |
+//! | max over time | 530 / 2746 | 5.2 | 365 / 2643 | 7.2 | 31 / 755 |
+//! | avg over time | 686 / 2840 | 4.1 | 451 / 2844 | 6.3 | 31 / 755 |
+//! | subquery | 704 / 3012 | 4.3 | 458 / 3016 | 6.6 | 29 / 755 |
+//! | plain, added up | 402 / 1294 | 3.2 | 295 / 1270 | 4.3 | 29 / 755 |
+//! | plain | 18 / 69 | 3.8 | 12 / 74 | 5.9 | 27 / 755 |
 //!
-//! So: three times and a third of the memory are reached for all of them. A second thread costs no CPU (sum by rate 535 ms on one, 533 on two; avg over time 715 and 730),
-//! and in profiles what only the caller's thread can do is a quarter; what the clock makes of two threads is to be seen on a quiet machine.
+//! So: three times and a third of the memory are reached for all of them. The second thread brings 1.3 to 1.55 times, not twice: reading and taking in
+//! stay with the caller's thread, and CPU time grows by up to a tenth.
 
 mod data;
 mod ours;
