@@ -36,6 +36,9 @@ impl Api {
             Some(escaped) => unescaped(escaped).unwrap_or_else(|| name.to_owned()),
             None => name.to_owned(),
         };
+        if name.is_empty() {
+            return Err(Fault::bad("invalid label name: \"\""));
+        }
         self.listed(&ask, Some(Bytes::from(name))).await
     }
 

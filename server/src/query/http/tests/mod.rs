@@ -256,6 +256,7 @@ async fn odd_requests_as_the_originals_answer_them() {
             r#"{"status":"error","errorType":"internal","error":"retrieving exemplars: proxy Exemplars: 1:5: parse error: unclosed left parenthesis"}"#,
         ),
         (&prometheus, "label//values", 404, nowhere),
+        (&prometheus, "label/U__/values", 400, &format!("{bad}invalid label name: \\\"\\\"")),
         (&prometheus, "label/a%2Fb/values", 404, nowhere),
         (&prometheus, "label/%ff/values", 400, &format!("{bad}invalid label name: \\\"\\\\xff\\\"")),
         (
@@ -286,6 +287,12 @@ async fn odd_requests_as_the_originals_answer_them() {
         let body = String::from_utf8_lossy(&body);
         assert!(seen == status && body.starts_with(text), "{url}: {seen} {body}");
     }
+}
+
+/// What may be asked is said beside the refusal.
+#[tokio::test(flavor = "multi_thread")]
+async fn methods_that_a_path_does_not_know() {
+    let prometheus = api(Dialect::Prometheus, Vec::new(), ApiSettings::default());
     for (path, allowed) in [("/api/v1/query", "GET, OPTIONS, POST"), ("/api/v1/rules", "GET, OPTIONS")] {
         let request = Request::builder().method("PUT").uri(path).body(Body::empty()).unwrap();
         let response = prometheus.clone().oneshot(request).await.unwrap();
