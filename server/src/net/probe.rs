@@ -3,8 +3,8 @@
 //! Healthy begins when the listener does; ready is the role's own word. A change is logged once with its reason, and both
 //! stand in `thanos_status`. Any method is answered, as by Thanos. The words are Thanos' too, unless the role speaks as a Prometheus server.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -24,8 +24,8 @@ struct State {
     ready: watch::Sender<bool>,
     healthy_gauge: Arc<Gauge>,
     ready_gauge: Arc<Gauge>,
-    /// Who answers, if the words are not Thanos'.
-    server: OnceLock<&'static str>,
+    /// Answers are in Prometheus' words.
+    as_prometheus: AtomicBool,
 }
 
 impl Probe {
@@ -41,7 +41,7 @@ impl Probe {
             ready: watch::Sender::new(false),
             healthy_gauge: status.with(&["healthy", component]),
             ready_gauge: status.with(&["ready", component]),
-            server: OnceLock::new(),
+            as_prometheus: AtomicBool::new(false),
         };
         Self(Arc::new(state))
     }
@@ -49,17 +49,16 @@ impl Probe {
     /// Answers are those of a Prometheus server.
     #[cfg(feature = "query")]
     pub(crate) fn speak_as_prometheus(&self) {
-        // Set once, by whoever builds the role.
-        let _ = self.0.server.set("Prometheus Server");
+        self.0.as_prometheus.store(true, Ordering::SeqCst);
     }
 
     /// What is said of a state that holds, or does not.
     fn answer(&self, holds: bool, state: &str) -> (StatusCode, String) {
-        match (holds, self.0.server.get()) {
-            (true, None) => (StatusCode::OK, "OK".to_owned()),
-            (true, Some(server)) => (StatusCode::OK, format!("{server} is {state}.\n")),
-            (false, None) => (StatusCode::SERVICE_UNAVAILABLE, "NOT OK".to_owned()),
-            (false, Some(_)) => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable".to_owned()),
+        match (holds, self.0.as_prometheus.load(Ordering::SeqCst)) {
+            (true, false) => (StatusCode::OK, "OK".to_owned()),
+            (true, true) => (StatusCode::OK, format!("Prometheus Server is {state}.\n")),
+            (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "NOT OK".to_owned()),
+            (false, true) => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable".to_owned()),
         }
     }
 
