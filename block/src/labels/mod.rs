@@ -100,6 +100,15 @@ impl<'a> LabelsRef<'a> {
         Ok(Self(bytes))
     }
 
+    /// The labels whose names `keep` lets through: a smaller set is as good a set.
+    pub fn keeping(self, keep: impl Fn(&[u8]) -> bool) -> Labels {
+        let mut out = Vec::with_capacity(self.0.len());
+        for (name, value) in self.iter().filter(|(name, _)| keep(name)) {
+            put_label(&mut out, name, value);
+        }
+        Labels(out.into())
+    }
+
     /// Trusts that `bytes` are the byte form of a label set, because the caller has just checked or written them.
     /// If they are not, results are wrong but nothing panics.
     pub const fn trusted(bytes: &'a [u8]) -> Self {

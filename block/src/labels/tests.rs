@@ -10,6 +10,14 @@ fn labels(pairs: &[(&str, &str)]) -> Labels {
 }
 
 #[test]
+fn a_part_of_a_set_is_a_set() {
+    let all = Labels::from_pairs([("a", "1"), ("b", "2"), ("c", "3")]).unwrap();
+    let kept = all.as_ref().keeping(|name| name != b"b");
+    assert_eq!(kept, Labels::from_pairs([("a", "1"), ("c", "3")]).unwrap());
+    assert_eq!((all.as_ref().keeping(|_| true), all.as_ref().keeping(|_| false)), (all, Labels::default()));
+}
+
+#[test]
 fn the_byte_form_is_that_of_remote_write() {
     let set = labels(&[("job", "x"), ("a", "1")]);
     let mut expected = vec![0x0A, 6, 0x0A, 1, b'a', 0x12, 1, b'1'];

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sarsen_block::{Labels, MatchOp, Matcher};
+use sarsen_block::{MatchOp, Matcher};
 
 use crate::store::{
     ExemplarsAnswer, ExemplarsQuery, FrameSender, LabelsAnswer, LabelsQuery, MergedStore, SeriesQuery, Store,
@@ -86,10 +86,8 @@ impl Store for Part {
         query.selectors.iter_mut().for_each(|selector| selector.extend_from_slice(&self.matchers));
         let mut found = self.store.exemplars(query).await?;
         for series in &mut found.series {
-            let kept =
-                series.labels.iter().filter(|(name, _)| !self.hidden.iter().any(|hidden| hidden == name));
-            // The labels of a set are good labels of a smaller one.
-            series.labels = Labels::from_pairs(kept).unwrap_or_default();
+            let is_shown = |name: &[u8]| !self.hidden.iter().any(|hidden| hidden == name);
+            series.labels = series.labels.as_ref().keeping(is_shown);
         }
         Ok(found)
     }

@@ -20,9 +20,7 @@ pub(crate) struct OutgoingLabels {
 impl OutgoingLabels {
     /// Adds `external`, removes `without` from both; `without` is sorted.
     pub(crate) fn new(external: LabelsRef<'_>, without: &[Bytes]) -> Self {
-        let kept = external.iter().filter(|(name, _)| !contains(without, name));
-        // The labels of a set are good labels of a smaller one.
-        let external = Labels::from_pairs(kept).unwrap_or_default();
+        let external = external.keeping(|name| !contains(without, name));
         Self { external, without: without.to_vec() }
     }
 

@@ -44,11 +44,7 @@ impl Collected {
     /// Takes a series in, whose labels are complete; whether there is room for more.
     pub(super) fn take(&mut self, series: StoreSeries, replica_labels: &[Bytes]) -> bool {
         let is_replica = |name: &[u8]| replica_labels.iter().any(|label| label == name);
-        let part = |replica: bool| {
-            let pairs = series.labels.iter().filter(|(name, _)| is_replica(name) == replica);
-            // The labels of a set are good labels of a smaller one.
-            Labels::from_pairs(pairs).unwrap_or_default()
-        };
+        let part = |replica: bool| series.labels.as_ref().keeping(|name| is_replica(name) == replica);
         let (set, rest) = (part(true), part(false));
         let next = u16::try_from(self.sets.len()).unwrap_or(u16::MAX);
         let set = *self.sets.entry(set).or_insert(next);

@@ -168,9 +168,7 @@ fn strategy(partial: bool) -> i32 {
 /// The labels of a message without those of replicas; what is no set of labels is an empty one.
 fn without(sent: Option<&LabelSet>, replica_labels: &[Bytes]) -> Labels {
     let labels = sent.and_then(labels_of).unwrap_or_default();
-    let kept = labels.iter().filter(|(name, _)| !replica_labels.iter().any(|replica| replica == name));
-    // The labels of a set are good labels of a smaller one.
-    Labels::from_pairs(kept).unwrap_or_default()
+    labels.as_ref().keeping(|name| !replica_labels.iter().any(|replica| replica == name))
 }
 
 /// The longest text of external labels in a metric.

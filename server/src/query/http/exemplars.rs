@@ -70,9 +70,8 @@ fn merged(series: Vec<ExemplarSeries>, replica_labels: &[Bytes]) -> Vec<Exemplar
     let mut all: BTreeMap<Labels, Vec<ExemplarOut>> = BTreeMap::new();
     for one in series.into_iter().filter(|one| !one.exemplars.is_empty()) {
         let is_replica = |name: &[u8]| replica_labels.iter().any(|label| label == name);
-        let kept = one.labels.iter().filter(|(name, _)| !is_replica(name));
-        // The labels of a set are good labels of a smaller one.
-        all.entry(Labels::from_pairs(kept).unwrap_or_default()).or_default().extend(one.exemplars);
+        let labels = one.labels.as_ref().keeping(|name| !is_replica(name));
+        all.entry(labels).or_default().extend(one.exemplars);
     }
     let one = |(labels, mut exemplars): (Labels, Vec<ExemplarOut>)| {
         let order = |a: &ExemplarOut, b: &ExemplarOut| {
